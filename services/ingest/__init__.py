@@ -1,0 +1,1 @@
+"""Ingest knows and collects: events, customers, surveys, units, and the answers that come back."""

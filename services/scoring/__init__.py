@@ -1,0 +1,1 @@
+"""Scoring: each response counted once, scores with their uncertainty."""

@@ -1,0 +1,1 @@
+"""Trigger asks: it decides which event leads to which question, for whom, when and how."""
