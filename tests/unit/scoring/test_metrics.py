@@ -90,6 +90,11 @@ def test_nps_interval_is_adjusted_wald_around_a_raw_value(
     assert bounds(scored) == pytest.approx((low, high), abs=5e-5)
 
 
+def test_interval_of_a_lone_answer_holds_it() -> None:
+    """The adjusted interval alone would be [-98.5, 48.5] around a score of -100."""
+    assert bounds(nps({0: 1})) == pytest.approx((-100, 48.4989), abs=5e-5)
+
+
 def test_csat_of_delighted() -> None:
     histogram = {1: 14, 2: 9, 3: 10, 4: 32, 5: 42}
     scored = csat(histogram)
@@ -314,10 +319,8 @@ def test_means_and_shares_stay_in_bounds(histogram: dict[int, int], level: float
     ):
         low, high = bounds(scored)
         assert scored.value is not None
-        assert least <= low < high <= most
-        # Not the mean: its interval is centred on the adjusted mean.
-        if most == 100:
-            assert low <= scored.value <= high
+        assert low < high
+        assert least <= low <= scored.value <= high <= most
 
 
 @given(st.integers(1, 10**9), st.data(), LEVELS)
