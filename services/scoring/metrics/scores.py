@@ -148,7 +148,7 @@ def _check_scale(histogram: Mapping[int, int], low: int, high: int) -> None:
     for value in histogram:
         # bool and float keys equal to an integer would pass a comparison: they are faults too.
         if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"value {value!r} is not a whole number of {low}..{high}")
+            raise ValueError(f"value {value!r} is not a whole number from {low} to {high}")
     _check_counts(histogram)
 
 
