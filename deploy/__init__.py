@@ -1,0 +1,1 @@
+"""What it takes to run Afterword: here on one machine, and on Kubernetes."""

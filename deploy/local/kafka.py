@@ -1,0 +1,220 @@
+"""Runs one real Kafka broker (KRaft) on this machine, from the jars that Maven resolves."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from types import TracebackType
+
+from deploy.local.java import find_java
+from deploy.local.process import MissingPart, ServerProcess, free_port, interruptible
+
+_HERE = Path(__file__).parent
+_POM = _HERE / "pom.xml"
+_CACHE = _HERE.parents[1] / "build" / "kafka"
+_STARTED = "Kafka Server started"
+
+_PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={directory}/data
+auto.create.topics.enable=false
+# One broker: nothing to replicate to.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# Groups form at once, and a member that was killed may be missed within a second.
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+# After a kill the broker waits for its former self's registration to run out (9 s by default).
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+# Many small topics in little memory.
+log.index.size.max.bytes=1048576
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+class KafkaBroker:
+    """One broker and controller on 127.0.0.1 in a directory of its own, 512 MB of heap.
+
+    `start`, `stop`, `kill` and `restart` keep the port and the data; `close` drops both. All block.
+    """
+
+    def __init__(self) -> None:
+        """Find the parts and choose the ports; MissingPart when Java or Maven is not installed."""
+        self._java = find_java()
+        self._jars = fetch_jars(self._java)
+        self._directory = Path(tempfile.mkdtemp(prefix="afterword-kafka-"))
+        self.port = free_port()
+        self._properties = self._directory / "server.properties"
+        self._properties.write_text(
+            _PROPERTIES.format(
+                port=self.port, controller_port=free_port(), directory=self._directory
+            )
+        )
+        self._process: ServerProcess | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"kafka://{self.bootstrap}"
+
+    def start(self) -> None:
+        """Return when the broker serves requests; StartFailed with its last words when it does not."""
+        if not (self._directory / "data").exists():
+            self._format()
+        log4j = f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}"
+        command = self._main("kafka.Kafka", "-Xms256m", "-Xmx512m", log4j)
+        process = ServerProcess(
+            [*command, str(self._properties)], output=self._directory / "broker.log"
+        )
+        self._process = process
+        process.wait_until(lambda: _STARTED in process.said)
+
+    def stop(self) -> None:
+        """Shut the broker down in good order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the broker as a power cut would end its process."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start again on the same port with the same data, after `stop` or `kill` or on its own."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """End the broker and remove its data."""
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> "KafkaBroker":
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def console_consumer(self, topic: str, *options: str) -> list[str]:
+        """The command of Kafka's own console consumer; it reads until its options end it."""
+        return [
+            *self._main("org.apache.kafka.tools.consumer.ConsoleConsumer"),
+            *("--bootstrap-server", self.bootstrap, "--topic", topic, *options),
+        ]
+
+    def console_producer(self, topic: str, *options: str) -> list[str]:
+        """The command of Kafka's own console producer; it sends the lines of its input."""
+        return [
+            *self._main("org.apache.kafka.tools.ConsoleProducer"),
+            *("--bootstrap-server", self.bootstrap, "--topic", topic, *options),
+        ]
+
+    def console_topics(self, *options: str) -> list[str]:
+        """The command of Kafka's own topic tool."""
+        command = self._main("org.apache.kafka.tools.TopicCommand")
+        return [*command, "--bootstrap-server", self.bootstrap, *options]
+
+    def _main(self, name: str, *flags: str) -> list[str]:
+        return [str(self._java), *(flags or _TOOL_FLAGS), "-cp", f"{self._jars}/*", name]
+
+    def _format(self) -> None:
+        subprocess.run(
+            [
+                *self._main("kafka.tools.StorageTool"),
+                *("format", "--cluster-id", str(uuid.uuid4()), "--config", str(self._properties)),
+            ],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.end(how)
+            self._process = None
+
+
+# A tool lives for a second: do not spend it on compiling, nor memory on a second broker's worth.
+_TOOL_FLAGS = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+
+
+def fetch_jars(java: Path) -> Path:
+    """The directory of the broker's jars, resolved by Maven once per version of the pom."""
+    jars = _CACHE / hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
+    if jars.exists():
+        return jars
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise MissingPart("Maven, which fetches Kafka: install maven")
+    print("Fetching Kafka with Maven (once) ...", file=sys.stderr)
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_CACHE) as fresh:
+        subprocess.run(
+            [
+                *(
+                    maven,
+                    "-q",
+                    "-B",
+                    "-Dstyle.color=never",
+                    "-f",
+                    _POM,
+                    "dependency:copy-dependencies",
+                ),
+                f"-DoutputDirectory={fresh}/jars",
+            ],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"JAVA_HOME": str(java.resolve().parents[1])},
+        )
+        _publish(Path(fresh, "jars"), jars)
+    return jars
+
+
+def _publish(fresh: Path, jars: Path) -> None:
+    """Move in one step, so that no one sees half; whoever was first is as good as we are."""
+    try:
+        fresh.rename(jars)
+    except OSError:
+        if not jars.exists():
+            raise
+
+
+def main() -> None:
+    """Run a broker in the foreground until Ctrl-C."""
+    try:
+        with interruptible(), KafkaBroker() as broker:
+            print(f"Kafka is up; its data goes when you press Ctrl-C.\n{broker.url}", flush=True)
+            signal.pause()
+    except MissingPart as missing:
+        sys.exit(f"missing: {missing}")
+
+
+if __name__ == "__main__":
+    main()
