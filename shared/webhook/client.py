@@ -62,24 +62,28 @@ class WebhookClient:
             refuse_forbidden(str(sockaddr[0]), allow_loopback=allow_loopback)
             return socket.socket(family, kind, protocol)
 
+        checked = CheckedResolver(resolver or SystemResolver(), allow_loopback=allow_loopback)
         connector = aiohttp.TCPConnector(
-            resolver=CheckedResolver(resolver or SystemResolver(), allow_loopback=allow_loopback),
+            resolver=checked,
             socket_factory=checked_socket,
             ssl=tls or ssl.create_default_context(),
             limit=_CONNECTIONS,
             limit_per_host=_CONNECTIONS_PER_HOST,
             keepalive_timeout=_KEEPALIVE_SECONDS,
         )
-        async with aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
-            timeout=aiohttp.ClientTimeout(total=None),  # `post` has the only, total, deadline
-            trust_env=False,
-            auto_decompress=False,
-            read_bufsize=_READ_BYTES,
-        ) as session:
-            yield cls(session, allow_loopback=allow_loopback)
+        try:
+            async with aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=_HEADERS,
+                timeout=aiohttp.ClientTimeout(total=None),  # `post` has the only, total, deadline
+                trust_env=False,
+                auto_decompress=False,
+                read_bufsize=_READ_BYTES,
+            ) as session:
+                yield cls(session, allow_loopback=allow_loopback)
+        finally:
+            await checked.close()
 
     async def post(
         self,

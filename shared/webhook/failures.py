@@ -26,10 +26,10 @@ def sentence(failure: Exception) -> str:
     Either could be a secret: what a name resolves to inside, a token in the path.
     """
     cause = failure
-    if isinstance(failure, aiohttp.ClientConnectorError):
-        cause = failure.os_error
-    elif isinstance(failure, aiohttp.ClientConnectorCertificateError):
+    if isinstance(failure, aiohttp.ClientConnectorCertificateError):
         cause = failure.certificate_error
+    elif isinstance(failure, aiohttp.ClientConnectorError):
+        cause = failure.os_error
     if isinstance(cause, ForbiddenAddress | AfterwordError):
         return str(cause)
     if isinstance(cause, ssl.SSLCertVerificationError):
