@@ -1,0 +1,111 @@
+# Every way to work on Afterword; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+LIFETIMES := lifetimes==0.11.3
+PYTEST := $(BIN)/pytest $(PYTEST_ARGS)
+
+##@ Use
+
+.PHONY: run
+run: setup demo-data ## The system with a demo on real purchases, on this machine; stays up until Ctrl-C
+	@$(BIN)/afterword demo --stay
+
+.PHONY: demo
+demo: setup demo-data ## The same, and ends: non-zero when a law of the design did not hold
+	@$(BIN)/afterword demo
+
+.PHONY: dev-distributed
+dev-distributed: setup ## Four processes on real Kafka and PostgreSQL, until Ctrl-C (PORT=8080 KEY=...)
+	@$(BIN)/python -m deploy.local.stack $(BIN)/afterword dev-distributed \
+		$(if $(PORT),--port $(PORT)) $(if $(KEY),--key $(KEY))
+
+.PHONY: kafka
+kafka: setup ## A real Kafka broker, until Ctrl-C
+	@$(BIN)/python -m deploy.local.kafka
+
+.PHONY: postgres
+postgres: setup ## A real PostgreSQL server, until Ctrl-C
+	@$(BIN)/python -m deploy.local.postgres
+
+##@ Test
+
+.PHONY: test
+test: setup demo-data ## All tests (PYTEST_ARGS='-k name -x' to choose)
+	@$(PYTEST)
+
+.PHONY: test-unit
+test-unit: setup ## Pure decisions: no servers, seconds
+	@$(PYTEST) tests/unit
+
+.PHONY: test-integration
+test-integration: setup ## Each part against real Kafka and PostgreSQL
+	@$(PYTEST) tests/integration
+
+.PHONY: test-e2e
+test-e2e: setup demo-data ## The whole system from outside, on both stacks, with a browser
+	@$(PYTEST) tests/e2e
+
+.PHONY: bench
+bench: setup ## Speed against plain baselines, in the same run
+	@$(BIN)/python -m bench
+
+##@ Develop
+
+.PHONY: setup
+setup: $(VENV)/.installed ## The environment in .venv, with what constraints.txt pins
+
+.PHONY: fmt
+fmt: setup ## Format, and fix what can be fixed safely
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+.PHONY: check
+check: lint types imports ## Exactly what CI runs before the tests
+
+.PHONY: lint
+lint: setup ## Format and lint rules (ruff)
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+
+.PHONY: types
+types: setup ## Types (mypy, strict)
+	@$(BIN)/mypy
+
+.PHONY: imports
+imports: setup ## Who may import whom (import-linter)
+	@$(BIN)/lint-imports --no-cache --no-timings 
+
+.PHONY: clean
+clean: ## Remove the environment, caches and fetched jars; data under .afterword stays
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
+
+# What the demo replays: the CDNOW purchases that this package ships. It is never imported.
+.PHONY: demo-data
+demo-data: $(VENV)/.demo-data
+
+$(VENV)/.demo-data: $(VENV)/.installed Makefile
+	@echo "Installing the demo's purchases ($(LIFETIMES), without its dependencies) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps '$(LIFETIMES)'
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; found none on PATH." >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "Making $(VENV) with $(PYTHON) ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing Afterword and its tools into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

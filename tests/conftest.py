@@ -1,0 +1,111 @@
+"""Real parts for tests: one broker and one database server per run, started when first asked for."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.kafka import KafkaBroker
+from deploy.local.postgres import PostgresServer
+from deploy.local.process import MissingPart, interruptible
+
+NO_SKIPS = "AFTERWORD_NO_SKIPS"
+_MARKED_BY_FIXTURE = {
+    "kafka_broker": "kafka",
+    "postgres_server": "postgres",
+    "chromium": "browser",
+}
+_missing = pytest.StashKey[set[str]]()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(request: pytest.FixtureRequest) -> Iterator[KafkaBroker]:
+    """The run's broker. Who stops or kills it starts it again, whatever happens in between."""
+    try:
+        broker = KafkaBroker()
+    except MissingPart as missing:
+        raise _do_without(request, str(missing)) from missing
+    with broker:
+        yield broker
+
+
+@pytest.fixture
+def kafka_url(kafka_broker: KafkaBroker) -> str:
+    """`kafka://127.0.0.1:PORT` of the run's broker; topics are the test's own."""
+    return kafka_broker.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """The run's database server. Who stops or kills it starts it again, whatever happens."""
+    try:
+        server = PostgresServer(durable=False)
+    except MissingPart as missing:
+        raise _do_without(request, str(missing)) from missing
+    with server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """An empty database of this test's own: `postgresql://postgres@127.0.0.1:PORT/NAME`."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def chromium(request: pytest.FixtureRequest) -> str:
+    """The path of a Chromium for playwright's `executable_path`."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if path := shutil.which(name):
+            return path
+    raise _do_without(request, "Chromium: install chromium")
+
+
+def _do_without(request: pytest.FixtureRequest, part: str) -> BaseException:
+    """What skips a test that needs this part, or fails it where all parts are promised."""
+    request.config.stash.setdefault(_missing, set()).add(part)
+    if os.environ.get(NO_SKIPS):
+        return pytest.fail.Exception(f"missing: {part}", pytrace=False)
+    return pytest.skip.Exception(f"missing: {part}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main() -> Iterator[None]:
+    """A run ended by SIGTERM stops its servers too, as one ended by Ctrl-C does."""
+    with interruptible():
+        return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the parts it uses, so that no mark can be forgotten."""
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in _MARKED_BY_FIXTURE:
+                item.add_marker(_MARKED_BY_FIXTURE[fixture])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where nothing may be skipped, a skip of any sort fails the run."""
+    if os.environ.get(NO_SKIPS) and exitstatus == pytest.ExitCode.OK and _skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """One loud line on what was not tested here, and what would change that."""
+    if missing := config.stash.get(_missing, None):
+        parts = "; ".join(sorted(missing))
+        terminalreporter.write_line(f"NOT TESTED for want of {parts}", red=True, bold=True)
+    if os.environ.get(NO_SKIPS) and (skipped := _skipped(config)):
+        line = f"{NO_SKIPS} is set: {skipped} skipped, which fails this run"
+        terminalreporter.write_line(line, red=True, bold=True)
+
+
+def _skipped(config: pytest.Config) -> int:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return len(reporter.stats.get("skipped", ())) if reporter else 0
