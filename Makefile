@@ -81,7 +81,7 @@ types: setup ## Types (mypy, strict)
 
 .PHONY: imports
 imports: setup ## Who may import whom (import-linter)
-	@$(BIN)/lint-imports --no-cache --no-timings 
+	@$(BIN)/lint-imports --no-logo
 
 .PHONY: clean
 clean: ## Remove the environment, caches and fetched jars; data under .afterword stays

@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from playwright.async_api import Browser, async_playwright
 
 from deploy.local.kafka import KafkaBroker
 from deploy.local.postgres import PostgresServer
@@ -16,6 +17,16 @@ _MARKED_BY_FIXTURE = {
     "postgres_server": "postgres",
     "chromium": "browser",
 }
+# No sandbox: as root, as in CI, Chromium refuses to start with one. The rest keeps it off the network.
+_QUIET_CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 _missing = pytest.StashKey[set[str]]()
 
 
@@ -62,6 +73,16 @@ def chromium(request: pytest.FixtureRequest) -> str:
         if path := shutil.which(name):
             return path
     raise _do_without(request, "Chromium: install chromium")
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """A headless Chromium that calls nobody on its own; `new_context(locale=...)` makes a visitor."""
+    async with (
+        async_playwright() as playwright,
+        await playwright.chromium.launch(executable_path=chromium, args=_QUIET_CHROMIUM) as browser,
+    ):
+        yield browser
 
 
 def _do_without(request: pytest.FixtureRequest, part: str) -> BaseException:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from playwright.async_api import Browser
 
 from deploy.local.kafka import KafkaBroker
 from deploy.local.postgres import PostgresServer
@@ -117,6 +118,14 @@ def test_a_server_does_not_outlive_a_killed_starter(tmp_path: Path) -> None:
     while running(server) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not running(server)
+
+
+async def test_the_browser_has_letters_for_chinese(browser: Browser) -> None:
+    page = await (await browser.new_context(locale="zh-CN")).new_page()
+    await page.set_content("<span>\u8bc4</span><br><span>\u4ef7</span><br><span>\ue999</span>")
+    drawn = [await letter.screenshot() for letter in await page.locator("span").all()]
+    assert await page.evaluate("navigator.language") == "zh-CN"
+    assert len(set(drawn)) == 3, "without a font every letter is the same box"
 
 
 def test_an_old_java_is_named_with_what_to_install(
