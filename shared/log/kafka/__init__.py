@@ -1,0 +1,54 @@
+"""The log on Apache Kafka; nothing outside this folder imports the Kafka client."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from shared.log import Consumer, Lag, Producer, Record, TopicPartition, TopicSpec
+from shared.log.kafka.consumer import KafkaConsumer
+from shared.log.kafka.producer import KafkaProducer
+from shared.log.kafka.reader import Reader
+from shared.log.kafka.settings import KafkaSettings
+from shared.log.kafka.topics import TopicAdmin
+
+
+class KafkaLog:
+    """A cluster named by its URL; opening never waits for a broker, each call says when none is there."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._topics = TopicAdmin(settings)
+        self._reader = Reader(settings)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator["KafkaLog"]:
+        """Raises `StartupError` when the URL cannot be understood."""
+        log = cls(KafkaSettings.parse(url))
+        try:
+            yield log
+        finally:
+            await log._reader.close()
+            await log._topics.close()
+
+    def producer(self) -> AbstractAsyncContextManager[Producer]:
+        return KafkaProducer.open(self._settings)
+
+    def consumer(self, group: str, topics: Sequence[str]) -> AbstractAsyncContextManager[Consumer]:
+        return KafkaConsumer.open(self._settings, group, topics)
+
+    async def create_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
+        return await self._topics.create(specs)
+
+    async def verify_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
+        return await self._topics.verify(specs)
+
+    async def lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, Lag]:
+        partitions = await self._topics.partitions(topics)
+        committed = await self._topics.committed(group)
+        starts, ends = await self._reader.bounds(partitions)
+        return {at: Lag(starts[at], ends[at], committed.get(at)) for at in partitions}
+
+    async def read(
+        self, partition: TopicPartition, offset: int, *, max_records: int
+    ) -> Sequence[Record]:
+        return await self._reader.read(partition, offset, max_records)

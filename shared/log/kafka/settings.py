@@ -1,0 +1,93 @@
+"""What a Kafka URL says, and every client option in one place, none left to the library's defaults."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import aiokafka
+from aiokafka.errors import KafkaError
+
+from shared.errors import StartupError, Unavailable
+from shared.log import Record, TopicPartition
+
+REBALANCE_SECONDS = 30.0
+LET_GO_SECONDS = 20.0
+"""How long a rebalance waits for work in flight; less than the rebalance timeout, or we would be expelled."""
+
+CONNECT_BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
+CALL_SECONDS = 10.0
+"""How long one commit, probe or administrative call may take before it is `Unavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """One cluster; `prefix` stands before every topic and group name there and is never seen here."""
+
+    servers: tuple[str, ...]
+    prefix: str = ""
+    send_timeout_seconds: float = 10.0
+
+    @classmethod
+    def parse(cls, url: str) -> "KafkaSettings":
+        """Read `kafka://host:port[,host:port]?prefix=NAME.&send_timeout=10`; raises `StartupError`."""
+        parts = urlsplit(url)
+        servers = tuple(server for server in parts.netloc.split(",") if server)
+        query = parse_qs(parts.query, keep_blank_values=True)
+        unknown = query.keys() - {"prefix", "send_timeout"}
+        if not servers or unknown or parts.path not in ("", "/"):
+            raise StartupError(
+                "a Kafka URL reads kafka://host:port[,host:port]?prefix=NAME.&send_timeout=SECONDS"
+                + (f"; not understood: {', '.join(sorted(unknown))}" if unknown else "")
+            )
+        try:
+            timeout = float(query.get("send_timeout", ["10"])[-1])
+        except ValueError:
+            timeout = 0.0
+        if not 0 < timeout < float("inf"):
+            raise StartupError("send_timeout in the Kafka URL must be a positive number of seconds")
+        return cls(servers, query.get("prefix", [""])[-1], timeout)
+
+    def client_options(self, request_timeout_seconds: float) -> dict[str, Any]:
+        """What every client needs to reach the cluster; the place for TLS and SASL."""
+        return {
+            "bootstrap_servers": list(self.servers),
+            "client_id": "afterword",
+            "request_timeout_ms": int(request_timeout_seconds * 1000),
+            "retry_backoff_ms": 100,
+            "metadata_max_age_ms": 60_000,
+            "connections_max_idle_ms": 540_000,
+            "security_protocol": "PLAINTEXT",
+        }
+
+    def there(self, name: str) -> str:
+        """The name of a topic or group in the cluster."""
+        return self.prefix + name
+
+    def theirs(self, at: TopicPartition) -> aiokafka.TopicPartition:
+        return aiokafka.TopicPartition(self.prefix + at.topic, at.partition)
+
+    def ours(self, at: aiokafka.TopicPartition) -> TopicPartition:
+        return TopicPartition(at.topic[len(self.prefix) :], at.partition)
+
+    def record(self, raw: aiokafka.ConsumerRecord) -> Record:
+        headers = tuple((name, value or b"") for name, value in raw.headers)
+        topic = raw.topic[len(self.prefix) :]
+        return Record(topic, raw.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp)
+
+
+@contextmanager
+def unavailable(doing: str) -> Iterator[None]:
+    """Turn whatever the client raises while `doing` something into `Unavailable`."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unavailable(f"Kafka did not answer in time while {doing}") from error
+    except (KafkaError, OSError) as error:
+        raise Unavailable(f"Kafka failed while {doing}: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """The error's name and words, for one sentence."""
+    return f"{type(error).__name__} {error}".strip()
