@@ -104,8 +104,8 @@ def _affix(compare: Callable[[str, str], bool]) -> Callable[[object], Check]:
     return build
 
 
-def _items(literal: object, kinds: tuple[str, ...]) -> str:
-    """Check a list of scalars of one kind, and name the kind; reports every bad item."""
+def _items(literal: object, kinds: tuple[str, ...]) -> tuple[str, list[Any]]:
+    """Check a list of scalars of one kind, and return that kind and the list; reports every bad item."""
     if not isinstance(literal, list) or not literal:
         found = "an empty list" if literal == [] else quoted(literal)
         raise _wrong(f"the literal is {found}", "a list of one or more strings or of numbers")
@@ -121,28 +121,26 @@ def _items(literal: object, kinds: tuple[str, ...]) -> str:
             problems += error.problems
     if problems:
         raise ConditionError(problems)
-    return first
+    return first, literal
 
 
 def _member(compare: Callable[[Any, Any], bool]) -> Callable[[object], Check]:
     def build(literal: object) -> Check:
-        kind = _items(literal, _SCALAR)
-        assert isinstance(literal, list)  # noqa: S101 - _items said so; for the type checker
-        return _typed(kind, compare, frozenset(literal))
+        kind, items = _items(literal, _SCALAR)
+        return _typed(kind, compare, frozenset(items))
 
     return build
 
 
 def _between(literal: object) -> Check:
-    kind = _items(literal, _ORDERED)
-    assert isinstance(literal, list)  # noqa: S101 - _items said so; for the type checker
-    if len(literal) != 2:
-        raise _wrong(f"a list of {len(literal)} items", "[low, high], both included")
-    if literal[0] > literal[1]:
+    kind, items = _items(literal, _ORDERED)
+    if len(items) != 2:
+        raise _wrong(f"a list of {len(items)} items", "[low, high], both included")
+    if items[0] > items[1]:
         raise _wrong(
             "low is above high, so nothing lies between", "[low, high], the lower one first"
         )
-    return _typed(kind, lambda value, ends: bool(ends[0] <= value <= ends[1]), tuple(literal))
+    return _typed(kind, lambda value, ends: bool(ends[0] <= value <= ends[1]), tuple(items))
 
 
 def _contains(literal: object) -> Check:

@@ -110,7 +110,7 @@ class _Reading:
     def operator(self, key: object, literal: object, path: Path, at: str) -> Leaf | None:
         at = f"{at}.{_key(key)}"
         if not isinstance(key, str) or key not in OPERATORS:
-            close = get_close_matches(_key(key), OPERATORS, n=1)
+            close = get_close_matches(_key(key), OPERATORS, n=1, cutoff=0.8)
             self.wrong(
                 at, "no such operator", f"{close[0]}?" if close else f"one of {_operators()}"
             )

@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from shared.conditions.pattern_syntax import Atom, Either, Join, Node, Repeat, parse
+from shared.conditions.pattern_syntax import Atom, Either, Join, Node, PatternError, Repeat, parse
 
 MAX_TEXT_CHARS: Final = 2_000
+MAX_PROBES: Final = 64
 _MAX_CHARS_REMEMBERED = 4_096
 _BYTE = 255
 
@@ -43,14 +44,16 @@ class Pattern:
         self._nullable, self._first, self._last = whole.nullable, whole.first, whole.last
         self._begin, self._end = self._places("^"), self._places("$")
         self._tables = _tables(self._follow)
-        self._probes = [
-            (re.compile(atom, re.IGNORECASE if ignore_case else 0).fullmatch, self._places(atom))
-            for atom in sorted(set(self._atoms) - {"^", "$"})
-            if ignore_case or not _literal(atom)
-        ]
-        self._literals = (
-            {} if ignore_case else {a: self._places(a) for a in self._atoms if _literal(a)}
-        )
+        plain = {atom for atom in self._atoms if _is_literal(atom, ignore_case)}
+        probed = sorted(set(self._atoms) - plain - {"^", "$"})
+        if len(probed) > MAX_PROBES:
+            raise PatternError(
+                f"a pattern with {len(probed)} different classes, or letters of either case",
+                f"at most {MAX_PROBES}",
+            )
+        flags = re.IGNORECASE if ignore_case else 0
+        self._literals = {atom: self._places(atom) for atom in plain}
+        self._probes = [(re.compile(atom, flags).fullmatch, self._places(atom)) for atom in probed]
         self._masks: dict[str, int] = {}
 
     def search(self, text: str) -> bool:
@@ -147,8 +150,13 @@ def _either(spans: list[_Span]) -> _Span:
     return _Span(any(span.nullable for span in spans), first, last)
 
 
-def _literal(atom: str) -> bool:
-    return len(atom) == 1 and atom not in ".^$"
+def _is_literal(atom: str, ignore_case: bool) -> bool:
+    """Say whether the atom matches exactly the character that it is."""
+    return (
+        len(atom) == 1
+        and atom not in ".^$"
+        and not (ignore_case and (atom.lower() != atom or atom.upper() != atom))
+    )
 
 
 def _tables(follow: list[int]) -> list[list[int]]:

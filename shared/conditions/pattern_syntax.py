@@ -82,9 +82,8 @@ def _positions(node: Node) -> int:
         case Atom():
             return 1
         case Join(parts) | Either(parts):
-            return max(
-                1, sum(map(_positions, parts))
-            )  # an empty group costs too, when it is repeated
+            # An empty group costs too: repeats of it, nested, would be copied without end.
+            return max(1, sum(map(_positions, parts)))
         case Repeat(part, low, high):
             return _positions(part) * (max(low, 1) if high is None else high)
 
