@@ -40,6 +40,8 @@ class WebhookClient:
     """One pool of connections for all receivers; safe to use from many tasks at once.
 
     It follows no redirect, keeps no cookie, inflates nothing, and ignores proxies of the environment.
+    At most 200 calls are under way, 16 to one host; a call beyond that waits, and its own timeout runs.
+    So whoever sends keeps fewer than that in flight, lest slow receivers make others time out.
     """
 
     def __init__(self, session: aiohttp.ClientSession, *, allow_loopback: bool) -> None:

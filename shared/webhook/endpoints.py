@@ -98,7 +98,7 @@ def _split(text: str) -> SplitResult:
 def _check_characters(text: str) -> None:
     if len(text) > _LONGEST_URL:
         raise UrlError(f"the URL is longer than {_LONGEST_URL} characters")
-    if any(c in " \\" or not c.isprintable() for c in text):
+    if not text.isprintable() or " " in text or "\\" in text:
         raise UrlError(
             "the URL contains a space, a control character or a backslash: percent-encode it"
         )

@@ -59,6 +59,8 @@ class CheckedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """What the other resolver finds; raises `ForbiddenAddress`, or the other's `OSError`."""
         found = await self._inner.resolve(host, port, family)
+        if not found:
+            raise OSError("the name has no address")  # aiohttp would fail an assertion
         for result in found:
             refuse_forbidden(result["host"], allow_loopback=self._allow_loopback)
         return found

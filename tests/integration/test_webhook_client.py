@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from shared.webhook import new_secret, outcome, sign, verify
 from shared.webhook.client import WebhookClient
+from shared.webhook.failures import ForbiddenAddress
 
 BODY = b'{"type":"alert.raised"}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -353,6 +355,29 @@ async def test_a_literal_address_is_checked_too(host: str) -> None:
     assert receiver.connections == 0
 
 
+async def test_a_stored_url_is_checked_again_when_it_is_called() -> None:
+    names = Names(["1.1.1.1"])
+    async with WebhookClient.open(resolver=names) as client:
+        for url in (
+            "http://crm.example.com/",
+            "https://me:pw@crm.example.com/",
+            "file:///etc/passwd",
+        ):
+            reply = await client.post(url, {}, BODY, timeout_seconds=5)
+            assert reply.status is None
+            assert (reply.error or "").startswith("the URL ")
+    assert names.asked == 0
+
+
+async def test_the_socket_is_the_last_gate() -> None:
+    """aiohttp resolves no literal address, so nothing but the socket would see one that slipped by."""
+    async with receiving(OK) as receiver, WebhookClient.open() as client:
+        with pytest.raises(aiohttp.ClientConnectorError) as refused:
+            await client._session.post(receiver.url, data=BODY)
+    assert isinstance(refused.value.os_error, ForbiddenAddress)
+    assert receiver.connections == 0
+
+
 async def test_the_connected_address_is_the_one_that_was_checked() -> None:
     """A name that is harmless when looked up once and poisonous the second time is looked up once."""
     names = Names(["127.0.0.1"], ["10.0.0.1"])
@@ -372,8 +397,9 @@ async def test_the_system_resolver_finds_this_host(client: WebhookClient) -> Non
         assert (await client.post(url, {}, BODY, timeout_seconds=5)).status == 200
 
 
-async def test_a_name_that_does_not_exist(client: WebhookClient) -> None:
-    reply = await client.post("https://nobody.invalid/", {}, BODY, timeout_seconds=10)
+async def test_a_name_without_an_address() -> None:
+    async with WebhookClient.open(resolver=Names([])) as client:
+        reply = await client.post("https://nobody.example.com/", {}, BODY, timeout_seconds=5)
     assert reply.error == "the host name could not be resolved"
 
 
