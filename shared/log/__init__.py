@@ -1,11 +1,10 @@
 """The log protocol: what the services need of Kafka, kept so small that a file can serve it too."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
-
-import asyncio
 
 Headers = tuple[tuple[str, bytes], ...]
 

@@ -1,0 +1,206 @@
+"""Who may do what: workspaces and API keys from the access file, re-read when it changes."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from shared.contracts.keys import WORKSPACE_PATTERN
+from shared.errors import StartupError
+from shared.http.problems import Problem
+from shared.telemetry import log
+
+_LOOK_SECONDS = 1.0
+_KEY_PREFIX = "awk"
+
+
+class Scope(StrEnum):
+    """What a key may do; `*` in the access file means all of them."""
+
+    EVENTS_WRITE = "events:write"
+    CUSTOMERS_READ = "customers:read"
+    CUSTOMERS_WRITE = "customers:write"
+    DEFINITIONS_READ = "definitions:read"
+    DEFINITIONS_WRITE = "definitions:write"
+    DECISIONS_READ = "decisions:read"
+    RESPONSES_READ = "responses:read"
+    RESPONSES_WRITE = "responses:write"
+    SCORES_READ = "scores:read"
+    ALERTS_READ = "alerts:read"
+    ALERTS_WRITE = "alerts:write"
+    SECRETS_READ = "secrets:read"
+    OPERATIONS_READ = "operations:read"
+    OPERATIONS_WRITE = "operations:write"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Workspace(_Strict):
+    """A tenant. `clock: event` makes contact clocks follow the events' own time (replays of history)."""
+
+    id: str = Field(pattern=WORKSPACE_PATTERN)
+    time_zone: str = "UTC"
+    inlets: tuple[str, ...] = ()
+    clock: Literal["wall", "event"] = "wall"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("must be an IANA time zone such as Asia/Shanghai") from error
+        return value
+
+
+class _Key(_Strict):
+    id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$")
+    workspace: str
+    hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    scopes: frozenset[Scope | Literal["*"]]
+
+
+class _Document(_Strict):
+    workspaces: tuple[Workspace, ...]
+    keys: tuple[_Key, ...] = ()
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who acts: the id stands in every change that is made."""
+
+    id: str
+    workspace: str
+    scopes: frozenset[Scope]
+
+
+@dataclass
+class Access:
+    """The access file as it is now. A broken edit is logged and the last good state stays in force."""
+
+    path: Path
+    workspaces: dict[str, Workspace] = field(default_factory=dict)
+    _keys: dict[str, _Key] = field(default_factory=dict)
+    _stamp: tuple[int, int] = (0, 0)
+    _looked_at: float = 0.0
+
+    @classmethod
+    def load(cls, path: Path) -> "Access":
+        """Read the file. Raises `StartupError` with the field that is wrong."""
+        access = cls(path)
+        access._read()
+        return access
+
+    def workspace(self, id: str) -> Workspace | None:
+        self._refresh()
+        return self.workspaces.get(id)
+
+    def inlets(self) -> dict[str, str]:
+        """The workspace of each inlet topic."""
+        self._refresh()
+        return {inlet: workspace.id for workspace in self.workspaces.values() for inlet in workspace.inlets}
+
+    def authenticate(self, presented: str | None) -> Principal | None:
+        """Whose key this is, None for none of ours. The secret is compared in constant time."""
+        self._refresh()
+        prefix, _, rest = (presented or "").partition("_")
+        id, _, secret = rest.partition("_")
+        key = self._keys.get(id) if prefix == _KEY_PREFIX else None
+        expected = key.hash if key else "sha256:" + "0" * 64
+        same = hmac.compare_digest(hash_secret(secret), expected)
+        if key is None or not same:
+            return None
+        scopes = frozenset(Scope) if "*" in key.scopes else frozenset(Scope(s) for s in key.scopes if s != "*")
+        return Principal(key.id, key.workspace, scopes)
+
+    def _refresh(self) -> None:
+        at = time.monotonic()
+        if at - self._looked_at < _LOOK_SECONDS:
+            return
+        self._looked_at = at
+        try:
+            if self._stat() != self._stamp:
+                self._read()
+                log.info("access_file_read", workspaces=len(self.workspaces), keys=len(self._keys))
+        except (StartupError, OSError) as error:
+            log.error("access_file_refused", reason=str(error))
+
+    def _stat(self) -> tuple[int, int]:
+        stat = self.path.stat()
+        return stat.st_mtime_ns, stat.st_size
+
+    def _read(self) -> None:
+        try:
+            stamp = self._stat()
+            document = _Document.model_validate(yaml.safe_load(self.path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise StartupError(f"cannot read the access file {self.path}: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise StartupError(f"the access file {self.path} is not YAML: {error}".replace("\n", " ")) from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            at = ".".join(str(part) for part in first["loc"])
+            raise StartupError(f"the access file {self.path}: {at}: {first['msg']}") from error
+        _check(self.path, document)
+        self.workspaces = {workspace.id: workspace for workspace in document.workspaces}
+        self._keys = {key.id: key for key in document.keys}
+        self._stamp = stamp
+
+
+def _check(path: Path, document: _Document) -> None:
+    known = {workspace.id for workspace in document.workspaces}
+    inlets = [inlet for workspace in document.workspaces for inlet in workspace.inlets]
+    for key in document.keys:
+        if key.workspace not in known:
+            raise StartupError(f"the access file {path}: key {key.id} names the unknown workspace {key.workspace!r}")
+    if twice := {inlet for inlet in inlets if inlets.count(inlet) > 1}:
+        raise StartupError(f"the access file {path}: the inlet {min(twice)!r} belongs to two workspaces")
+
+
+def hash_secret(secret: str) -> str:
+    """How a key's secret is kept. The secret has 256 random bits, so a plain hash cannot be guessed."""
+    return "sha256:" + hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def mint_key(id: str) -> tuple[str, str]:
+    """A new API key and the hash to put in the access file."""
+    secret = secrets.token_urlsafe(32)
+    return f"{_KEY_PREFIX}_{id}_{secret}", hash_secret(secret)
+
+
+def bearer(header: str | None) -> str | None:
+    """The key of an Authorization header."""
+    scheme, _, value = (header or "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else None
+
+
+def requires(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
+    """A dependency that answers 401 without a valid key and 403 without the scope."""
+
+    async def authorise(request: Request) -> Principal:
+        access: Access = request.app.state.access
+        return authorised(access, request.headers.get("authorization"), scope)
+
+    return authorise
+
+
+def authorised(access: Access, header: str | None, scope: Scope) -> Principal:
+    """The principal of a request. Raises a 401 or 403 `Problem`."""
+    principal = access.authenticate(bearer(header))
+    if principal is None:
+        raise Problem(401, "unauthenticated", "A valid API key is needed: send `Authorization: Bearer KEY`.")
+    if scope not in principal.scopes:
+        raise Problem(403, "forbidden", f"The key {principal.id} lacks the scope {scope.value}.")
+    return principal

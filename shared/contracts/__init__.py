@@ -1,0 +1,1 @@
+"""The messages that travel between the services, their topics, keys and partitioner."""

@@ -1,0 +1,112 @@
+"""How a message stands in the log: a structured CloudEvents 1.0 document that any console consumer can read."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+from pydantic import ValidationError
+
+from shared.contracts.events import Event, decode_event
+from shared.contracts.keys import Key, decode_key
+from shared.contracts.messages import MESSAGES, Message
+from shared.contracts.topics import Topic
+from shared.errors import Undecodable, UnknownMajor
+from shared.log import Outgoing, Record
+
+M = TypeVar("M")
+TRACEPARENT = "traceparent"
+_BY_TYPE = {model.TYPE: model for model in MESSAGES}
+
+
+class _Envelope(msgspec.Struct, kw_only=True):
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    schemaversion: str
+    datacontenttype: str = "application/json"
+    traceparent: str | None = None
+    data: msgspec.Raw
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[M]):
+    """A decoded record. The workspace comes from the key alone; `appended_at` is the log's clock."""
+
+    workspace: str
+    entity: str
+    message: M
+    record: Record
+    traceparent: str | None
+
+    @property
+    def appended_at(self) -> datetime:
+        return datetime.fromtimestamp(self.record.timestamp_ms / 1000, tz=UTC)
+
+
+def encode_message(key: Key, message: Message, *, id: str, source: str, time: datetime, traceparent: str | None) -> Outgoing:
+    """The record that announces a message. Its `id` is new for each announcement; consumers dedupe by revision."""
+    fields = {
+        "specversion": "1.0",
+        "id": id,
+        "source": f"/afterword/{source}",
+        "type": message.TYPE,
+        "subject": key.entity,
+        "time": time,
+        "schemaversion": message.VERSION,
+        "datacontenttype": "application/json",
+        "data": msgspec.Raw(message.model_dump_json(exclude_none=True).encode()),
+    }
+    if traceparent:
+        fields[TRACEPARENT] = traceparent
+    return Outgoing(message.TOPIC, key.encode(), _encode(fields))
+
+
+def decode_message(record: Record) -> Received[Message] | None:
+    """Read a record of one of our topics; None for a type that this version does not know.
+
+    Raises `Undecodable`, or `UnknownMajor` when the schema's major version is newer than ours.
+    """
+    key = decode_key(record.key)
+    if record.value is None:
+        return None
+    try:
+        envelope = _decode_envelope(record.value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Undecodable(f"not one of our messages: {error}") from error
+    model = _BY_TYPE.get(envelope.type)
+    if model is None:
+        return None
+    major = envelope.schemaversion.partition(".")[0]
+    if major != model.VERSION.partition(".")[0]:
+        raise UnknownMajor(f"{envelope.type} has schema version {envelope.schemaversion}; this code reads {model.VERSION}")
+    try:
+        message = model.model_validate_json(bytes(envelope.data))
+    except ValidationError as error:
+        raise Undecodable(f"{envelope.type}: {_first_problem(error)}") from error
+    return Received(key.workspace, key.entity, message, record, envelope.traceparent)
+
+
+def decode_transaction_event(record: Record) -> Received[Event]:
+    """Read a record of the events topic. Raises `Undecodable`."""
+    key = decode_key(record.key)
+    event = decode_event(record.value)
+    header = next((value for name, value in record.headers if name == TRACEPARENT), None)
+    return Received(key.workspace, key.entity, event, record, header.decode("latin-1") if header else event.traceparent)
+
+
+def decode_record(record: Record) -> Received[Event] | Received[Message] | None:
+    """Decode by topic: events are the business systems' own envelopes, all else is ours."""
+    return decode_transaction_event(record) if record.topic == Topic.EVENTS else decode_message(record)
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

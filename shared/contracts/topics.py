@@ -1,0 +1,54 @@
+"""Every topic: its key, how long it is kept, and who reads it; the one registry behind create and verify."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+from shared.log import TopicSpec
+
+DAY_MS: Final = 24 * 3600 * 1000
+PARTITIONS: Final = 12
+"""More than a service will have replicas; fixed for compacted topics, so chosen generously."""
+
+
+class Topic(StrEnum):
+    """Our own topics. Only our services write to them."""
+
+    EVENTS = "events"
+    CUSTOMERS = "customers"
+    DEFINITIONS = "definitions"
+    INVITATIONS = "invitations"
+    RESPONSES = "responses"
+    SIGNALS = "signals"
+    ALERTS = "alerts"
+
+
+READERS: Final[dict[str, tuple[Topic, ...]]] = {
+    "ingest": (Topic.INVITATIONS,),
+    "trigger": (Topic.EVENTS, Topic.CUSTOMERS, Topic.RESPONSES, Topic.DEFINITIONS),
+    "scoring": (Topic.RESPONSES, Topic.INVITATIONS, Topic.DEFINITIONS),
+    "alerting": (Topic.RESPONSES, Topic.SIGNALS),
+}
+"""Which service consumes which topic, inlets aside; each pair has its own dead-letter topic."""
+
+INLET_SERVICE: Final = "ingest"
+_COMPACTED: Final = frozenset({Topic.CUSTOMERS, Topic.DEFINITIONS})
+
+
+def dead_letter_topic(topic: str, service: str) -> str:
+    """Where a service leaves the records of a topic that it could not handle."""
+    return f"{topic}.{service}.dlq"
+
+
+def topic_specs(inlets: Iterable[str] = ()) -> list[TopicSpec]:
+    """All topics that must exist, dead letters included, given the inlets of the access file."""
+    specs = [
+        TopicSpec(topic, PARTITIONS, None if topic in _COMPACTED else 7 * DAY_MS, topic in _COMPACTED)
+        for topic in Topic
+    ]
+    pairs = [(str(topic), service) for service, topics in READERS.items() for topic in topics]
+    for inlet in sorted(set(inlets)):
+        specs.append(TopicSpec(inlet, PARTITIONS, 3 * DAY_MS))
+        pairs.append((inlet, INLET_SERVICE))
+    specs += [TopicSpec(dead_letter_topic(*pair), 1, 30 * DAY_MS) for pair in pairs]
+    return specs

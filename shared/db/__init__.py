@@ -1,0 +1,21 @@
+"""The database of one service; the only place that knows whether it is PostgreSQL or SQLite."""
+
+from shared.db.bulk import Upsert, claim_due, insert, load, lock
+from shared.db.engine import Database, Tx, now, open_database, wake
+from shared.db.types import BigId, Json, UtcDateTime
+
+__all__ = [
+    "BigId",
+    "Database",
+    "Json",
+    "Tx",
+    "UtcDateTime",
+    "Upsert",
+    "claim_due",
+    "insert",
+    "load",
+    "lock",
+    "now",
+    "open_database",
+    "wake",
+]

@@ -1,0 +1,201 @@
+"""Whole batches in one statement: insert, upsert, load by key, lock and claim; both dialects in one place.
+
+PostgreSQL takes a batch as one array per column (`unnest`), so that a statement's text, and with it its plan,
+does not depend on the size of the batch; SQLite takes chunks of VALUES.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from shared.db.engine import Tx, encode_json, now
+
+_SQLITE_VARIABLES = 30_000
+_DIALECTS: dict[str, sa.Dialect] = {
+    "postgresql": postgresql.asyncpg.dialect(),
+    "sqlite": sqlite.aiosqlite.dialect(),
+}
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """What to do with a row whose `key` exists: replace or add to columns, and only if it is newer."""
+
+    key: tuple[str, ...]
+    replace: tuple[str, ...] = ()
+    add: tuple[str, ...] = ()
+    newer: str | None = None
+
+
+async def insert(
+    tx: Tx,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    upsert: Upsert | None = None,
+    returning: tuple[str, ...] = (),
+) -> list[sa.Row[Any]]:
+    """Insert the rows, all with the same columns, ignoring those that exist (or as `upsert` says).
+
+    Returns the `returning` columns (plain text and numbers only) of the rows that were really written: a claim.
+    Give the rows in key order, so that overlapping batches in two workers wait for each other and do not deadlock.
+    """
+    if not rows:
+        return []
+    columns = tuple(rows[0])
+    processors = [_processor(table.c[name], tx.dialect.name) for name in columns]
+    values = [[process(row[name]) for name, process in zip(columns, processors, strict=True)] for row in rows]
+    if tx.dialect.name == "postgresql":
+        sql = _postgresql_insert(table, columns, upsert, returning)
+        arrays = tuple([value[i] for value in values] for i in range(len(columns)))
+        result = await tx.exec_driver_sql(sql, arrays)
+        return list(result.all()) if returning else []
+    written: list[sa.Row[Any]] = []
+    step = max(1, _SQLITE_VARIABLES // len(columns))
+    for start in range(0, len(values), step):
+        chunk = values[start : start + step]
+        sql = _sqlite_insert(table, columns, len(chunk), upsert, returning)
+        result = await tx.exec_driver_sql(sql, tuple(value for row in chunk for value in row))
+        written += result.all() if returning else []
+    return written
+
+
+async def load(
+    tx: Tx,
+    columns: Sequence[sa.ColumnElement[Any]] | sa.Table,
+    by: Sequence[sa.Column[Any]],
+    keys: Sequence[tuple[Any, ...]],
+    *,
+    lock: bool = False,
+) -> list[sa.Row[Any]]:
+    """The rows whose `by` columns equal one of the keys; with `lock`, locked for update in key order.
+
+    A lock has no effect on SQLite, whose write transactions exclude each other anyway.
+    """
+    if not keys:
+        return []
+    wanted = list(columns.c) if isinstance(columns, sa.Table) else list(columns)
+    rows: list[sa.Row[Any]] = []
+    if tx.dialect.name == "postgresql":
+        sought = _unnested(by, keys)
+        matches = sa.and_(*(column == key for column, key in zip(by, sought.c, strict=True)))
+        statement = sa.select(*wanted).join(sought, matches)
+        if lock:
+            statement = statement.order_by(*by).with_for_update(of=by[0].table)
+        return list((await tx.execute(statement)).all())
+    step = max(1, _SQLITE_VARIABLES // len(by))
+    for start in range(0, len(keys), step):
+        chunk = list(keys[start : start + step])
+        statement = sa.select(*wanted).where(sa.tuple_(*by).in_(chunk))
+        rows += (await tx.execute(statement)).all()
+    return rows
+
+
+async def lock(tx: Tx, table: sa.Table, keys: Sequence[tuple[Any, ...]]) -> None:
+    """Make sure a row stands for each primary key, then lock them in key order until the transaction ends.
+
+    The first contact with something locks too, because its row is inserted here.
+    """
+    by = list(table.primary_key.columns)
+    ordered = sorted(set(keys))
+    await insert(tx, table, [dict(zip((c.name for c in by), key, strict=True)) for key in ordered])
+    await load(tx, by, by, ordered, lock=True)
+
+
+async def claim_due(
+    tx: Tx,
+    table: sa.Table,
+    *,
+    due: sa.Column[Any],
+    leased_until: sa.Column[Any],
+    where: sa.ColumnElement[bool],
+    limit: int,
+    lease_seconds: float,
+    order_by: Sequence[sa.ColumnElement[Any]] = (),
+) -> list[sa.Row[Any]]:
+    """Lease up to `limit` rows that are due and not leased, skipping what another worker holds.
+
+    The caller does its work outside this transaction and records it before the lease ends; rows of a worker
+    that died are due again when their lease has passed. Times are the database's.
+    """
+    at = await now(tx)
+    free = sa.or_(leased_until.is_(None), leased_until <= at)
+    keys = list(table.primary_key.columns)
+    picked = (
+        sa.select(*keys)
+        .where(where, due <= at, free)
+        .order_by(*(order_by or (due,)))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        sa.update(table)
+        .where(sa.tuple_(*keys).in_(picked))
+        .values({leased_until.name: at + timedelta(seconds=lease_seconds)})
+        .returning(*table.c)
+    )
+    return list((await tx.execute(statement)).all())
+
+
+def _processor(column: sa.Column[Any], dialect: str) -> Callable[[Any], Any]:
+    if isinstance(column.type, sa.JSON):
+        return _json
+    return column.type.dialect_impl(_DIALECTS[dialect]).bind_processor(_DIALECTS[dialect]) or _same
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else encode_json(value)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _unnested(by: Sequence[sa.Column[Any]], keys: Sequence[tuple[Any, ...]]) -> sa.TableValuedAlias:
+    arrays = [
+        sa.bindparam(f"key_{i}", [key[i] for key in keys], type_=postgresql.ARRAY(column.type))
+        for i, column in enumerate(by)
+    ]
+    names = (sa.column(f"key_{i}", column.type) for i, column in enumerate(by))
+    return sa.func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
+
+
+def _conflict(table: sa.Table, upsert: Upsert | None, returning: tuple[str, ...]) -> str:
+    if upsert is None:
+        text = "ON CONFLICT DO NOTHING"
+    else:
+        sets = [f"{name} = excluded.{name}" for name in upsert.replace]
+        sets += [f"{name} = {table.name}.{name} + excluded.{name}" for name in upsert.add]
+        text = f"ON CONFLICT ({', '.join(upsert.key)}) DO UPDATE SET {', '.join(sets)}"
+        if upsert.newer:
+            text += f" WHERE excluded.{upsert.newer} > {table.name}.{upsert.newer}"
+    return text + (f" RETURNING {', '.join(returning)}" if returning else "")
+
+
+@lru_cache(maxsize=256)
+def _postgresql_insert(table: sa.Table, columns: tuple[str, ...], upsert: Upsert | None, returning: tuple[str, ...]) -> str:
+    types = [table.c[name].type.compile(_DIALECTS["postgresql"]) for name in columns]
+    is_json = [kind in ("JSONB", "JSON") for kind in types]
+    arrays = [f"${i}::{'TEXT' if json else kind}[]" for i, (kind, json) in enumerate(zip(types, is_json, strict=True), 1)]
+    picked = [f"{name}::jsonb" if json else name for name, json in zip(columns, is_json, strict=True)]
+    names = ", ".join(columns)
+    return (
+        f"INSERT INTO {table.name} ({names}) SELECT {', '.join(picked)}"
+        f" FROM unnest({', '.join(arrays)}) AS batch({names}) {_conflict(table, upsert, returning)}"
+    )
+
+
+@lru_cache(maxsize=256)
+def _sqlite_insert(
+    table: sa.Table, columns: tuple[str, ...], rows: int, upsert: Upsert | None, returning: tuple[str, ...]
+) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
+        f" {_conflict(table, upsert, returning)}"
+    )

@@ -1,0 +1,72 @@
+"""Dead letters: a record that could not be handled, kept with its origin and reason, and replayed on demand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.contracts.topics import dead_letter_topic
+from shared.log import Log, Outgoing, Record, TopicPartition
+
+_PREFIX = "afterword-"
+_PAGE = 500
+
+
+def dead_letter(record: Record, service: str, reason: str) -> Outgoing:
+    """The record to write to TOPIC.SERVICE.dlq: key, value and headers as they were, the origin beside them."""
+    origin = {
+        "topic": record.topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+        "timestamp": str(record.timestamp_ms),
+        "reason": reason[:1_000],
+    }
+    headers = tuple((f"{_PREFIX}{name}", value.encode()) for name, value in origin.items())
+    key = record.key if record.key is not None else b""
+    return Outgoing(dead_letter_topic(record.topic, service), key, record.value, (*record.headers, *headers))
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A dead letter as it is listed; `id` is its topic and offset, as the topic has one partition."""
+
+    id: str
+    reason: str
+    record: Record
+    died_at: datetime
+
+
+def read_back(letter: Record) -> DeadLetter:
+    """Undo `dead_letter`: the original record with its origin."""
+    origin = {name.removeprefix(_PREFIX): value.decode() for name, value in letter.headers if name.startswith(_PREFIX)}
+    record = Record(
+        topic=origin["topic"],
+        partition=int(origin["partition"]),
+        offset=int(origin["offset"]),
+        key=letter.key or None,
+        value=letter.value,
+        headers=tuple(header for header in letter.headers if not header[0].startswith(_PREFIX)),
+        timestamp_ms=int(origin["timestamp"]),
+    )
+    died_at = datetime.fromtimestamp(letter.timestamp_ms / 1000, tz=UTC)
+    return DeadLetter(f"{letter.topic}:{letter.offset}", origin["reason"], record, died_at)
+
+
+async def list_dead_letters(log: Log, service: str, topics: Sequence[str], *, limit: int) -> list[DeadLetter]:
+    """The newest dead letters of a service, newest first. May take long on a long topic; raises `Unavailable`."""
+    letters: list[DeadLetter] = []
+    for topic in topics:
+        partition = TopicPartition(dead_letter_topic(topic, service), 0)
+        offset = 0
+        while records := await log.read(partition, offset, max_records=_PAGE):
+            letters += [read_back(record) for record in records]
+            offset = records[-1].offset + 1
+    return sorted(letters, key=lambda letter: letter.died_at, reverse=True)[:limit]
+
+
+async def find_dead_letter(log: Log, service: str, topics: Sequence[str], id: str) -> DeadLetter | None:
+    """The dead letter of that id, None when there is none. Raises `Unavailable`."""
+    name, _, offset = id.rpartition(":")
+    if name not in {dead_letter_topic(topic, service) for topic in topics} or not offset.isdecimal():
+        return None
+    records = await log.read(TopicPartition(name, 0), int(offset), max_records=1)
+    return read_back(records[0]) if records and records[0].offset == int(offset) else None

@@ -1,0 +1,174 @@
+"""The routes of definitions, the same for every kind: PUT, GET, list, DELETE, and apply all or nothing."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import Field
+
+from shared.auth import Principal, Scope, requires
+from shared.db import Database, Tx, now
+from shared.definitions import store
+from shared.definitions.documents import Change, Definition, Kind, Reference, Wish, read_document
+from shared.http.app import Body
+from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
+from shared.http.problems import FieldError, invalid, not_found
+
+Reader = Annotated[Principal, Depends(requires(Scope.DEFINITIONS_READ))]
+Writer = Annotated[Principal, Depends(requires(Scope.DEFINITIONS_WRITE))]
+
+Unresolved = Callable[[Tx, str, Sequence[Reference]], Awaitable[list[Reference]]]
+"""Which of the references name nothing that this service knows of, in a workspace."""
+
+Put = Callable[[Tx, str, Sequence[Wish], "Context"], Awaitable[None]]
+"""What a service does beside storing, in the same transaction (e.g. versions of a survey)."""
+
+
+async def _all_resolved(tx: Tx, workspace: str, references: Sequence[Reference]) -> list[Reference]:
+    return []
+
+
+async def _nothing_more(tx: Tx, workspace: str, wishes: Sequence[Wish], context: "Context") -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the routes of one service's definitions need."""
+
+    service: str
+    database: Callable[[], Database]
+    table: sa.Table
+    outbox: sa.Table
+    kinds: tuple[Kind, ...]
+    unresolved: Unresolved = _all_resolved
+    put: Put = _nothing_more
+
+
+class Documents(Body):
+    """What `apply` sends: documents with kind and id, and the kinds to prune."""
+
+    documents: list[dict[str, Any]] = Field(max_length=2_000)
+    prune: bool = False
+
+
+def definition_routes(context: Context) -> APIRouter:
+    """The router of all kinds of one service."""
+    router = APIRouter(tags=["definitions"])
+    for kind in context.kinds:
+        _add_kind(router, context, kind)
+
+    @router.post(f"/v1/apply/{context.service}", name="apply")
+    async def apply(
+        body: Documents, principal: Writer, dry_run: Annotated[bool, Query(alias="dry-run")] = False
+    ) -> dict[str, Any]:
+        """Make the definitions of this service as given, all or nothing; `?dry-run` only says what would change."""
+        wishes = _read_all(context, body.documents)
+        changes = await _apply(context, principal, wishes, prune=body.prune, dry_run=dry_run)
+        return {"changes": [_change_json(change) for change in changes], "dry_run": dry_run}
+
+    return router
+
+
+def _add_kind(router: APIRouter, context: Context, kind: Kind) -> None:
+    path = f"/v1/{kind.plural}"
+
+    async def put(id: str, document: kind.model, principal: Writer, response: Response) -> dict[str, Any]:  # type: ignore[name-defined]  # the kind's own model
+        wish, errors = read_document(kind, id, document.model_dump(mode="json", exclude_unset=True))
+        if wish is None:
+            raise invalid(errors)
+        changes = await _apply(context, principal, [wish], prune=False, dry_run=False)
+        response.status_code = 201 if changes[0].action == "create" else 200
+        return await get(id, principal)
+
+    async def get(id: str, principal: Reader) -> dict[str, Any]:
+        async with context.database().read() as tx:
+            found = await store.get_definition(tx, context.table, principal.workspace, kind.name, id)
+            if found is None:
+                raise not_found(kind.name, id)
+            return await _definition_json(tx, context, kind, found)
+
+    async def list_all(principal: Reader, limit: Limit = 100, cursor: Cursor = None) -> Page[dict[str, Any]]:
+        after = decode_cursor(cursor, str)
+        async with context.database().read() as tx:
+            found = await store.list_definitions(
+                tx, context.table, principal.workspace, kind.name, after=after[0] if after else "", limit=limit + 1
+            )
+            items = [await _definition_json(tx, context, kind, definition) for definition in found[:limit]]
+        return Page(items=items, next=encode_cursor(found[limit - 1].id) if len(found) > limit else None)
+
+    async def delete(id: str, principal: Writer) -> Response:
+        async with context.database().begin() as tx:
+            deleted = await store.delete_definition(
+                tx, context.table, context.outbox, principal.workspace, kind.name, id,
+                source=context.service, by=principal.id, at=await now(tx),
+            )
+        if not deleted:
+            raise not_found(kind.name, id)
+        return Response(status_code=204)
+
+    name = kind.name.replace("-", "_")
+    router.add_api_route(f"{path}/{{id}}", put, methods=["PUT"], name=f"put_{name}")
+    router.add_api_route(f"{path}/{{id}}", get, methods=["GET"], name=f"get_{name}")
+    router.add_api_route(path, list_all, methods=["GET"], name=f"list_{name}")
+    router.add_api_route(f"{path}/{{id}}", delete, methods=["DELETE"], name=f"delete_{name}", status_code=204)
+
+
+def _read_all(context: Context, documents: Sequence[dict[str, Any]]) -> list[Wish]:
+    kinds = {kind.name: kind for kind in context.kinds}
+    wishes: list[Wish] = []
+    errors: list[FieldError] = []
+    seen: set[tuple[str, str]] = set()
+    for index, raw in enumerate(documents):
+        at = f"documents[{index}]"
+        kind = kinds.get(str(raw.get("kind")))
+        if kind is None:
+            errors.append(FieldError(f"{at}.kind", f"is {raw.get('kind')!r}", " or ".join(sorted(kinds))))
+            continue
+        wish, found = read_document(kind, None, raw, at=at)
+        errors += found
+        if wish is None:
+            continue
+        if (kind.name, wish.id) in seen:
+            errors.append(FieldError(f"{at}.id", f"{kind.name} {wish.id!r} is defined twice", "each id once"))
+        seen.add((kind.name, wish.id))
+        wishes.append(wish)
+    if errors:
+        raise invalid(errors)
+    return wishes
+
+
+async def _apply(
+    context: Context, principal: Principal, wishes: Sequence[Wish], *, prune: bool, dry_run: bool
+) -> list[Change]:
+    async with context.database().begin() as tx:
+        changes = await store.put_definitions(
+            tx, context.table, context.outbox, principal.workspace, wishes,
+            prune=context.kinds if prune else (), source=context.service, by=principal.id, at=await now(tx),
+        )
+        await context.put(tx, principal.workspace, wishes, context)
+        if dry_run:
+            await tx.rollback()
+    return changes
+
+
+async def _definition_json(tx: Tx, context: Context, kind: Kind, definition: Definition) -> dict[str, Any]:
+    wish, _ = read_document(kind, definition.id, definition.document)
+    unresolved = await context.unresolved(tx, definition.workspace, wish.references if wish else ())
+    return {
+        "kind": definition.kind,
+        "id": definition.id,
+        **definition.document,
+        "state": definition.state,
+        "revision": definition.revision,
+        "active_from": definition.active_from,
+        "changed_at": definition.changed_at,
+        "changed_by": definition.changed_by,
+        "unresolved": [asdict(reference) for reference in unresolved],
+    }
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    return asdict(change) | {"references": [asdict(reference) for reference in change.references]}

@@ -1,0 +1,185 @@
+"""Every SQL statement about definitions: those a service owns, and its copies of others'."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from shared.contracts.envelope import Received
+from shared.contracts.keys import Key
+from shared.contracts.messages import DefinitionChanged
+from shared.db import Json, Tx, Upsert, UtcDateTime, insert, load
+from shared.definitions.documents import Change, Definition, Kind, Wish
+from shared.outbox import announce
+
+
+def definitions_table(metadata: sa.MetaData) -> sa.Table:
+    """The definitions a service owns; a deleted one keeps its row, so that its revision goes on."""
+    return sa.Table(
+        "definitions",
+        metadata,
+        sa.Column("workspace", sa.Text, primary_key=True),
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("document", Json, nullable=False),
+        sa.Column("active_from", UtcDateTime, nullable=False),
+        sa.Column("changed_at", UtcDateTime, nullable=False),
+        sa.Column("changed_by", sa.Text, nullable=False),
+    )
+
+
+def copies_table(metadata: sa.MetaData) -> sa.Table:
+    """A service's copies of the definitions of others that it refers to."""
+    return sa.Table(
+        "definition_copies",
+        metadata,
+        sa.Column("workspace", sa.Text, primary_key=True),
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("document", Json, nullable=False),
+    )
+
+
+async def list_definitions(
+    tx: Tx, table: sa.Table, workspace: str, kind: str, *, after: str = "", limit: int = 500
+) -> list[Definition]:
+    """The definitions of a kind in id order, without deleted ones."""
+    t = table
+    statement = (
+        sa.select(t)
+        .where(t.c.workspace == workspace, t.c.kind == kind, t.c.id > after, t.c.state != "deleted")
+        .order_by(t.c.id)
+        .limit(limit)
+    )
+    return [Definition(**row._mapping) for row in await tx.execute(statement)]
+
+
+async def get_definition(tx: Tx, table: sa.Table, workspace: str, kind: str, id: str) -> Definition | None:
+    """One definition, None when there is none or it was deleted."""
+    found = await load(tx, table, _key(table), [(workspace, kind, id)])
+    return next((Definition(**row._mapping) for row in found if row.state != "deleted"), None)
+
+
+async def put_definitions(
+    tx: Tx,
+    table: sa.Table,
+    outbox: sa.Table,
+    workspace: str,
+    wishes: Sequence[Wish],
+    *,
+    prune: Iterable[Kind] = (),
+    source: str,
+    by: str,
+    at: datetime,
+) -> list[Change]:
+    """Make the definitions as wished and announce what changed; what is the same stays untouched.
+
+    `prune` names the kinds of which everything not wished for is deleted. Idempotent.
+    """
+    keys = sorted({(workspace, wish.kind.name, wish.id) for wish in wishes})
+    rows = await load(tx, table, _key(table), keys, lock=True)
+    stored = {(row.kind, row.id): Definition(**row._mapping) for row in rows}
+    changes: list[Change] = []
+    written: list[Definition] = []
+    for wish in wishes:
+        old = stored.get((wish.kind.name, wish.id))
+        change = _change(wish, old)
+        changes.append(change)
+        if change.action != "unchanged":
+            written.append(_next(workspace, wish, old, by, at))
+    for kind in prune:
+        kept = {wish.id for wish in wishes if wish.kind.name == kind.name}
+        for old in await list_definitions(tx, table, workspace, kind.name, limit=10_000):
+            if old.id not in kept:
+                changes.append(Change(kind.name, old.id, "delete", old.document, None))
+                written.append(_deleted(old, by, at))
+    await save_definitions(tx, table, outbox, written, source=source)
+    return changes
+
+
+async def delete_definition(
+    tx: Tx, table: sa.Table, outbox: sa.Table, workspace: str, kind: str, id: str, *, source: str, by: str, at: datetime
+) -> bool:
+    """Delete one and announce it; False when there is none."""
+    rows = await load(tx, table, _key(table), [(workspace, kind, id)], lock=True)
+    if not rows or rows[0].state == "deleted":
+        return False
+    await save_definitions(tx, table, outbox, [_deleted(Definition(**rows[0]._mapping), by, at)], source=source)
+    return True
+
+
+async def save_definitions(
+    tx: Tx, table: sa.Table, outbox: sa.Table, definitions: Sequence[Definition], *, source: str
+) -> None:
+    """Write new revisions, whose rows the caller has locked, and announce them."""
+    rows = [dict(definition.__dict__) for definition in definitions]
+    replace = ("revision", "state", "document", "active_from", "changed_at", "changed_by")
+    await insert(tx, table, rows, upsert=Upsert(("workspace", "kind", "id"), replace=replace, newer="revision"))
+    announcements = [(Key(d.workspace, f"{d.kind}/{d.id}"), _message(d)) for d in definitions]
+    if definitions:
+        await announce(tx, outbox, source, definitions[0].changed_at, announcements)
+
+
+async def save_copies(
+    tx: Tx, table: sa.Table, batch: Sequence[Received[DefinitionChanged]], kinds: frozenset[str]
+) -> list[tuple[str, str]]:
+    """Take over newer revisions of the kinds that matter here; returns the (workspace, kind) that changed."""
+    newest: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for received in batch:
+        message = received.message
+        if message.kind in kinds:
+            key = (received.workspace, message.kind, message.id)
+            if key not in newest or newest[key]["revision"] < message.revision:
+                newest[key] = {
+                    "workspace": received.workspace,
+                    "kind": message.kind,
+                    "id": message.id,
+                    "revision": message.revision,
+                    "state": message.state,
+                    "document": message.document,
+                }
+    upsert = Upsert(("workspace", "kind", "id"), replace=("revision", "state", "document"), newer="revision")
+    rows = [newest[key] for key in sorted(newest)]
+    written = await insert(tx, table, rows, upsert=upsert, returning=("workspace", "kind"))
+    return sorted({(row.workspace, row.kind) for row in written})
+
+
+def _key(table: sa.Table) -> list[sa.Column[Any]]:
+    return [table.c.workspace, table.c.kind, table.c.id]
+
+
+def _change(wish: Wish, old: Definition | None) -> Change:
+    if old is None or old.state == "deleted":
+        return Change(wish.kind.name, wish.id, "create", None, wish.document, wish.references)
+    action = "unchanged" if old.document == wish.document else "update"
+    return Change(wish.kind.name, wish.id, action, old.document, wish.document, wish.references)  # type: ignore[arg-type]  # the two literals above
+
+
+def _next(workspace: str, wish: Wish, old: Definition | None, by: str, at: datetime) -> Definition:
+    """The next revision. `active_from` moves only when it begins to act: an edit must not skip what is on its way."""
+    state = wish.kind.state(wish.document)
+    acted = old is not None and old.state not in ("deleted", "paused")
+    active_from = old.active_from if old is not None and acted else at
+    revision = old.revision + 1 if old else 1
+    return Definition(workspace, wish.kind.name, wish.id, revision, state, wish.document, active_from, at, by)
+
+
+def _deleted(old: Definition, by: str, at: datetime) -> Definition:
+    return Definition(old.workspace, old.kind, old.id, old.revision + 1, "deleted", {}, old.active_from, at, by)
+
+
+def _message(definition: Definition) -> DefinitionChanged:
+    return DefinitionChanged(
+        revision=definition.revision,
+        kind=definition.kind,
+        id=definition.id,
+        state=definition.state,
+        document=definition.document,
+        active_from=definition.active_from,
+        changed_by=definition.changed_by,
+    )

@@ -1,0 +1,30 @@
+"""Work that a clock or a commit makes due: one loop that steps until nothing is left, then waits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from shared.errors import Unavailable
+from shared.signals import Signal
+from shared.telemetry import log
+
+_BACKOFF_SECONDS = 1.0
+
+
+async def run_steps(
+    name: str, step: Callable[[], Awaitable[int]], *, signal: Signal, stop: asyncio.Event, poll_seconds: float
+) -> None:
+    """Call `step` again and again; it does one bounded piece of what is due and returns how much that was.
+
+    When it returns 0, wait for the signal or the poll (rows due later, rows of other replicas). A dependency that
+    is away is waited for; any other error ends the loop and with it the process: a step never skips a row.
+    """
+    while not stop.is_set():
+        seen = signal.count
+        try:
+            done = await step()
+        except Unavailable as error:
+            log.warning("step_waits", name=name, reason=str(error))
+            await signal.wait(signal.count, _BACKOFF_SECONDS)
+            continue
+        if not done:
+            await signal.wait(seen, poll_seconds)

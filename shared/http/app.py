@@ -1,0 +1,118 @@
+"""Builds a service's FastAPI application: routes, problems, health; the same ground under all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from shared.auth import Access
+from shared.errors import Unavailable
+from shared.http.middleware import CleanBody, RequestContext
+from shared.http.problems import FieldError, Problem, invalid, unavailable
+from shared.telemetry import log
+
+VERSION = "0.1.0"
+
+
+class Body(BaseModel):
+    """What a client sends: unknown fields are refused, so that a typing error is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=10_000)
+
+
+@dataclass
+class Health:
+    """Live is that the event loop turns; ready is started and not draining."""
+
+    started: bool = False
+    draining: bool = False
+
+
+def create_app(service: str, *, access: Access, context: Any, routers: Sequence[APIRouter], health: Health) -> FastAPI:
+    """The application of one service. `context` is what its routes reach the database and settings by."""
+    app = FastAPI(
+        title=f"Afterword {service}",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"/v1/openapi/{service}.json",
+        generate_unique_id_function=lambda route: f"{service}_{route.name}",
+        responses={"default": {"description": "RFC 9457 problem", "content": {"application/problem+json": {}}}},
+    )
+    app.state.access = access
+    app.state.context = context
+    app.include_router(health_routes(health))
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(CleanBody)
+    app.add_middleware(RequestContext, service=service)
+    return app
+
+
+def health_routes(health: Health) -> APIRouter:
+    """The two probes; neither asks a dependency, so that an outage never restarts a process."""
+    router = APIRouter(prefix="/health", tags=["health"])
+
+    @router.get("/live")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @router.get("/ready")
+    async def ready() -> JSONResponse:
+        if health.started and not health.draining:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "draining" if health.draining else "starting"}, 503)
+
+    return router
+
+
+def request_id(request: Request) -> str | None:
+    """The id under which this request is logged and answered."""
+    found: str | None = getattr(request.state, "request_id", None)
+    return found
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response(request_id(request))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.warning("request_unavailable", path=request.url.path, reason=str(error))
+    return unavailable("A dependency is away; try again.").response(request_id(request))
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return invalid([field_error(item) for item in error.errors()[:100]]).response(request_id(request))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kinds = {404: "not-found", 405: "method-not-allowed"}
+    problem = Problem(error.status_code, kinds.get(error.status_code, "error"), str(error.detail))
+    return problem.response(request_id(request))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("request_failed", path=request.url.path, exc_info=error)
+    return Problem(500, "internal", "The request failed; its id is in the log.").response(request_id(request))
+
+
+def field_error(item: Any) -> FieldError:
+    """A pydantic error as a field error, with its place as a path."""
+    at = ""
+    for part in item["loc"]:
+        at += f"[{part}]" if isinstance(part, int) else f"{'.' if at else ''}{part}"
+    expected = ", ".join(f"{name}: {value}" for name, value in (item.get("ctx") or {}).items() if name != "error")
+    return FieldError(at.removeprefix("body.") or "body", item["msg"], expected or None)

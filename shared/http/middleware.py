@@ -1,0 +1,146 @@
+"""Pure ASGI middleware: request ids, traces, timing, and bodies that are bounded and clean before a route runs."""
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+import uuid_utils
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.http.problems import Problem
+from shared.telemetry import HTTP_SECONDS, log
+
+MAX_BODY_BYTES = 1024 * 1024
+_BODY_SECONDS = 30.0
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_TRACEPARENT = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
+_NUL = re.compile(rb"\\u0000|\x00")
+_check_json = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    """Binds the request's ids to everything logged and announced below, and times the answer."""
+
+    app: ASGIApp
+    service: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        presented = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = presented if _REQUEST_ID.match(presented) else str(uuid_utils.uuid7())
+        scope.setdefault("state", {})["request_id"] = request_id
+        bound = {"request_id": request_id}
+        if traceparent := trace_of(headers):
+            bound["traceparent"] = traceparent
+        started = time.monotonic()
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            with structlog.contextvars.bound_contextvars(**bound):
+                await self.app(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            HTTP_SECONDS.labels(self.service, route, status).observe(time.monotonic() - started)
+
+
+def trace_of(headers: dict[bytes, bytes]) -> str | None:
+    """The request's W3C traceparent, None when absent or malformed."""
+    value = headers.get(b"traceparent", b"").decode("latin-1")
+    return value if _TRACEPARENT.match(value) else None
+
+
+@dataclass(frozen=True)
+class CleanBody:
+    """Reads the whole body within a size and a time, and refuses JSON that a database or a reader would choke on."""
+
+    app: ASGIApp
+    max_bytes: int = MAX_BODY_BYTES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self.app(scope, receive, send)
+            return
+        try:
+            body = await read_body(scope, receive, self.max_bytes)
+            check_body(scope, body)
+        except Problem as problem:
+            log.info("request_refused", path=scope["path"], status=problem.status, reason=problem.detail)
+            await problem.response(scope.get("state", {}).get("request_id"))(scope, receive, send)
+            return
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, replay, send)
+
+
+async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    """The request's body. Raises a 400, 408, 413 or 415 `Problem`; never holds more than `max_bytes`."""
+    headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers and b"content-length" in headers:
+        raise Problem(400, "ambiguous-length", "Send Content-Length or Transfer-Encoding, not both.")
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Problem(415, "content-encoding", "The body must not be compressed: leave Content-Encoding out.")
+    declared = headers.get(b"content-length", b"0")
+    too_large = Problem(413, "too-large", f"The body is larger than {max_bytes} bytes.")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Problem(400, "disconnected", "The connection closed before the body was complete.")
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > max_bytes:
+                    raise too_large
+                chunks.append(chunk)
+                if not message.get("more_body"):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    except TimeoutError:
+        raise Problem(408, "slow-body", f"The body did not arrive within {_BODY_SECONDS:.0f} s.") from None
+
+
+def check_body(scope: Scope, body: bytes) -> None:
+    """Let only clean JSON and forms through: UTF-8, no NaN, no NUL, no lone surrogate, bounded depth."""
+    if not body:
+        return
+    declared = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
+    media = declared.partition(";")[0].strip().lower()
+    if media == "application/x-www-form-urlencoded" or media == "multipart/form-data":
+        return
+    if media != "application/json" and not media.endswith("+json"):
+        raise Problem(415, "content-type", f"The body must be application/json, not {media[:100] or 'undeclared'}.")
+    check_json(body)
+
+
+def check_json(body: bytes) -> None:
+    """Raise a 400 `Problem` for what is not JSON, a 422 one for the NUL character, which no text column can hold."""
+    try:
+        _check_json(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, "not-json", f"The body is not JSON: {error}") from None
+    if _NUL.search(body):
+        raise Problem(422, "nul-character", "The body contains the NUL character (\\u0000), which cannot be stored.")

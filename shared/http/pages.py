@@ -1,0 +1,40 @@
+"""Pages of results by an opaque cursor: where the last page ended, never a count of rows to skip."""
+
+import base64
+import binascii
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from fastapi import Query
+from pydantic import BaseModel
+
+from shared.http.problems import FieldError, invalid
+
+T = TypeVar("T")
+
+Limit = Annotated[int, Query(ge=1, le=500, description="How many at the most")]
+Cursor = Annotated[str | None, Query(max_length=1_000, description="`next` of the page before")]
+
+
+class Page(BaseModel, Generic[T]):
+    """One page; `next` is absent on the last."""
+
+    items: list[T]
+    next: str | None = None
+
+
+def encode_cursor(*position: Any) -> str:
+    """The cursor after a row, made of the values that the rows are ordered by."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:
+    """The position in a cursor, None without one. Raises a 422 `Problem` for a cursor that is not ours."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        return msgspec.json.decode(raw, type=tuple[types])  # type: ignore[valid-type]  # built from the arguments
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        expected = "the `next` of an earlier page of the same list"
+        raise invalid([FieldError("cursor", "is not a cursor of this list", expected)]) from None

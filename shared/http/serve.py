@@ -1,0 +1,126 @@
+"""Runs services in one process: HTTP and workers as siblings, so that none of them can die unseen."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import uvicorn
+from prometheus_client import start_http_server
+from starlette.types import ASGIApp
+
+from shared.errors import StartupError
+from shared.http.app import Health
+from shared.telemetry import log
+
+Work = Callable[[asyncio.Event], Awaitable[None]]
+"""A loop that runs until the event is set; an exception it raises ends the process."""
+
+
+@dataclass
+class Service:
+    """A service that is open: its application and its loops."""
+
+    name: str
+    app: ASGIApp
+    health: Health
+    work: list[Work] = field(default_factory=list)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: this process decides when it stops."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run(
+    services: Sequence[Service],
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    metrics_port: int | None,
+    grace_seconds: float,
+    stop: asyncio.Event,
+    on_started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve and work until SIGTERM, SIGINT or `stop`; then refuse, finish, drain and return within the grace.
+
+    Raises `StartupError` for a port in use, and whatever ends a worker.
+    """
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    if metrics_port is not None:
+        _serve_metrics(host, metrics_port)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        lifespan="off",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, int(grace_seconds) - 5),
+        backlog=4096,
+    )
+    server = _Server(config)
+    sockets = [_bind(config)]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=sockets), name="http")
+        for service in services:
+            for index, work in enumerate(service.work):
+                group.create_task(_work(service.name, work, stop), name=f"{service.name}-{index}")
+        group.create_task(_announce(server, services, on_started, stop))
+        group.create_task(_shut_down(server, services, stop))
+
+
+async def _work(service: str, work: Work, stop: asyncio.Event) -> None:
+    await work(stop)
+    if not stop.is_set():
+        raise StartupError(f"a worker of {service} ended by itself")
+
+
+async def _announce(
+    server: _Server, services: Sequence[Service], on_started: Callable[[], None], stop: asyncio.Event
+) -> None:
+    while not server.started and not stop.is_set():
+        await asyncio.sleep(0.01)
+    for service in services:
+        service.health.started = True
+    log.info("started", services=[service.name for service in services])
+    on_started()
+
+
+async def _shut_down(server: _Server, services: Sequence[Service], stop: asyncio.Event) -> None:
+    await stop.wait()
+    for service in services:
+        service.health.draining = True
+    log.info("draining", services=[service.name for service in services])
+    server.should_exit = True
+
+
+def _bind(config: uvicorn.Config) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((config.host, config.port))
+    except OSError as error:
+        made.close()
+        raise StartupError(f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another port") from error
+    made.setblocking(False)
+    return made
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    try:
+        start_http_server(port, addr=host)
+    except OSError as error:
+        raise StartupError(f"cannot serve metrics on {host}:{port}: {error.strerror}; choose another port") from error

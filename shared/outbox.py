@@ -1,0 +1,142 @@
+"""The outbox: what a transaction wants to say, stored with its effect and published by one leased relay."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import uuid_utils
+
+from shared import crash
+from shared.contracts.envelope import encode_message
+from shared.contracts.keys import Key
+from shared.contracts.messages import Message
+from shared.db import BigId, Database, Tx, UtcDateTime, insert, now, wake
+from shared.due import run_steps
+from shared.errors import Refused, Unavailable
+from shared.leases import Lease
+from shared.log import Outgoing, Producer
+from shared.telemetry import (
+    OUTBOX_BLOCKED,
+    OUTBOX_OLDEST_SECONDS,
+    OUTBOX_PUBLISHED,
+    OUTBOX_WAITING,
+    current_traceparent,
+    log,
+)
+
+SIGNAL = "outbox"
+_BATCH = 1_000
+_POLL_SECONDS = 0.2
+
+
+def outbox_table(metadata: sa.MetaData) -> sa.Table:
+    """The table every service has; a row is deleted once the log holds its message."""
+    return sa.Table(
+        "outbox",
+        metadata,
+        sa.Column("id", BigId, sa.Identity(), primary_key=True),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("key", sa.LargeBinary, nullable=False),
+        sa.Column("value", sa.LargeBinary),
+        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.Column("blocked", sa.Text),
+    )
+
+
+async def announce(
+    tx: Tx, table: sa.Table, source: str, at: datetime, announcements: Sequence[tuple[Key, Message]],
+    *, traceparents: Sequence[str | None] | None = None,
+) -> None:
+    """Store messages to be published after the commit, in the order given. Call it after the entity's row is
+    locked: the ids drawn here are the order of publishing."""
+    trace = current_traceparent()
+    records = [
+        encode_message(key, message, id=str(uuid_utils.uuid7()), source=source, time=at, traceparent=traceparent or trace)
+        for (key, message), traceparent in zip(
+            announcements, traceparents or [None] * len(announcements), strict=True
+        )
+    ]
+    rows = [{"topic": r.topic, "key": r.key, "value": r.value, "created_at": at} for r in records]
+    if rows:
+        await insert(tx, table, rows)
+        wake(tx, SIGNAL)
+
+
+class Relay:
+    """Publishes unpublished rows in id order while it holds the lease; runs in every replica, works in one."""
+
+    def __init__(self, database: Database, table: sa.Table, lease: Lease, producer: Producer) -> None:
+        self._database = database
+        self._table = table
+        self._lease = lease
+        self._producer = producer
+        self._service = database.service
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until stopped; a log or a database that is away is tried again for ever."""
+        signal = self._database.signal(SIGNAL)
+        await run_steps("outbox", self.step, signal=signal, stop=stop, poll_seconds=_POLL_SECONDS)
+        with contextlib.suppress(Unavailable):
+            await self._lease.release()
+
+    async def step(self) -> int:
+        """Publish one batch; return how many rows left the outbox. A replay republishes: consumers dedupe."""
+        if not await self._lease.hold():
+            return 0
+        rows = await self._next_rows()
+        if not rows:
+            return 0
+        published = await self._publish(rows)
+        crash.point(crash.Point.RELAY_AFTER_PUBLISH)
+        if published:
+            async with self._database.begin() as tx:
+                await tx.execute(sa.delete(self._table).where(self._table.c.id.in_(published)))
+            OUTBOX_PUBLISHED.labels(self._service).inc(len(published))
+        return len(published)
+
+    async def _next_rows(self) -> Sequence[sa.Row[Any]]:
+        t = self._table
+        blocked = sa.select(t.c.topic, t.c.key).where(t.c.blocked.is_not(None))
+        statement = sa.select(t).where(t.c.blocked.is_(None)).order_by(t.c.id).limit(_BATCH)
+        async with self._database.read() as tx:
+            held = {(row.topic, bytes(row.key)) for row in await tx.execute(blocked)}
+            if held:
+                statement = statement.where(sa.tuple_(t.c.topic, t.c.key).not_in(held))
+            return (await tx.execute(statement)).all()
+
+    async def _publish(self, rows: Sequence[sa.Row[Any]]) -> list[int]:
+        records = [Outgoing(row.topic, bytes(row.key), None if row.value is None else bytes(row.value)) for row in rows]
+        try:
+            await self._producer.send(records)
+        except Refused as refusal:
+            return await self._block(rows, refusal)
+        return [row.id for row in rows]
+
+    async def _block(self, rows: Sequence[sa.Row[Any]], refusal: Refused) -> list[int]:
+        """Mark the refused row; it and the later rows of its key wait for an operator, all others go on."""
+        row = rows[refusal.index]
+        log.error("outbox_row_refused", service=self._service, row=row.id, topic=row.topic, reason=str(refusal))
+        async with self._database.begin() as tx:
+            await tx.execute(sa.update(self._table).where(self._table.c.id == row.id).values(blocked=str(refusal)[:500]))
+        return []
+
+
+async def measure(database: Database, table: sa.Table) -> dict[str, float]:
+    """How much waits, how old the oldest is, how many are blocked; feeds metrics, status and `doctor`."""
+    statement = sa.select(
+        sa.func.count().label("waiting"),
+        sa.func.min(table.c.created_at).label("oldest"),
+        sa.func.count(table.c.blocked).label("blocked"),
+    )
+    async with database.read() as tx:
+        row = (await tx.execute(statement)).one()
+        age = await now(tx) - row.oldest if row.oldest else timedelta(0)
+    OUTBOX_WAITING.labels(database.service).set(row.waiting)
+    OUTBOX_OLDEST_SECONDS.labels(database.service).set(age.total_seconds())
+    OUTBOX_BLOCKED.labels(database.service).set(row.blocked)
+    return {"waiting": row.waiting, "oldest_seconds": age.total_seconds(), "blocked": row.blocked}
+
+

@@ -1,0 +1,80 @@
+"""Opens what every service stands on, and assembles its loops; a service's `main` stays a page."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from shared.auth import Access
+from shared.db import Database, open_database
+from shared.http.app import Health
+from shared.http.serve import Work
+from shared.leases import Lease
+from shared.log import Consumer, Log, Producer
+from shared.outbox import Relay
+from shared.schema import Schema, open_gate, refuse_wrong_schema
+from shared.settings import Settings
+from shared.tokens import KeyRing
+from shared.watchdog import watch
+from shared.worker import Subscription, Worker
+
+
+@dataclass
+class Ground:
+    """The resources of one service, open until its exit stack closes."""
+
+    service: str
+    settings: Settings
+    access: Access
+    keys: KeyRing
+    log: Log
+    producer: Producer
+    database: Database
+    schema: Schema
+    stack: AsyncExitStack
+    health: Health = field(default_factory=Health)
+    work: list[Work] = field(default_factory=list)
+    worker: Worker | None = None
+    consumer: Consumer | None = None
+    topics: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def open_ground(settings: Settings, log: Log, access: Access, schema: Schema) -> AsyncIterator[Ground]:
+    """Open the database and a producer. Raises `StartupError` for a wrong setting or a schema that does not fit;
+    a database or a broker that is down is waited for by the loops, not here."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings.database_url, schema.service))
+        producer = await stack.enter_async_context(log.producer())
+        await refuse_wrong_schema(database, schema)
+        keys = KeyRing.parse(settings.token_keys.get_secret_value())
+        ground = Ground(schema.service, settings, access, keys, log, producer, database, schema, stack)
+        ground.work.append(lambda stop: _gate(database, schema, stop))
+        yield ground
+
+
+async def consume(ground: Ground, subscriptions: Mapping[str, Subscription], *, max_records: int = 1_000) -> None:
+    """Add the consumer loop over these topics, and the watchdog over the loop."""
+    topics = tuple(subscriptions)
+    group = ground.service
+    consumer = await ground.stack.enter_async_context(ground.log.consumer(group, topics))
+    worker = Worker(group, consumer, ground.producer, subscriptions, max_records=max_records)
+    ground.worker, ground.consumer, ground.topics = worker, consumer, topics
+
+    async def watchdog(stop: asyncio.Event) -> None:
+        await watch(ground.log, consumer, worker.status, group=group, topics=topics, stop=stop)
+
+    ground.work += [worker.run, watchdog]
+
+
+def relay(ground: Ground, outbox: sa.Table, leases: sa.Table) -> None:
+    """Add the relay that publishes the service's outbox."""
+    lease = Lease(ground.database, leases, "outbox")
+    ground.work.append(Relay(ground.database, outbox, lease, ground.producer).run)
+
+
+async def _gate(database: Database, schema: Schema, stop: asyncio.Event) -> None:
+    await open_gate(database, schema, stop)
+    await stop.wait()

@@ -1,0 +1,235 @@
+"""The consumer loop of every service: fetch, decode, handle in one database transaction, commit the offset."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared import crash
+from shared.contracts.envelope import Received, decode_record
+from shared.dead_letters import dead_letter
+from shared.errors import AfterwordError, Refused, Unavailable, Undecodable, UnknownMajor
+from shared.log import Consumer, Producer, Record, TopicPartition
+from shared.telemetry import (
+    BATCH_SECONDS,
+    PARTITIONS_STOPPED,
+    RECORDS_DEAD,
+    RECORDS_HANDLED,
+    RECORDS_SKIPPED,
+    RETRIES,
+    log,
+    traced,
+)
+
+Handle = Callable[[Sequence[Received[Any]]], Awaitable[None]]
+"""Applies a batch of one partition in one transaction, in log order. Replaying it must be harmless."""
+
+Bury = Callable[[Received[Any], str], Awaitable[None]]
+"""Tells the service that a decodable record was given up, so that its fate can be seen."""
+
+_TRIES_ALONE = 3
+_BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What a service does with the records of one topic."""
+
+    handle: Handle
+    decode: Callable[[Record], Received[Any] | None] = decode_record
+    bury: Bury | None = None
+
+
+@dataclass
+class LoopStatus:
+    """What the watchdog, `status` and `doctor` see of a loop."""
+
+    last_progress: float = field(default_factory=time.monotonic)
+    waiting_for: str | None = None
+    stopped: dict[TopicPartition, str] = field(default_factory=dict)
+
+
+class _GaveUp(Exception):
+    """The partition was revoked or the process stops; nothing of the batch at hand is committed."""
+
+
+class Worker:
+    """One member of the service's consumer group."""
+
+    def __init__(
+        self,
+        service: str,
+        consumer: Consumer,
+        producer: Producer,
+        subscriptions: Mapping[str, Subscription],
+        *,
+        max_records: int = 1_000,
+        poison_limit: int = 100,
+    ) -> None:
+        self.status = LoopStatus()
+        self._service = service
+        self._consumer = consumer
+        self._producer = producer
+        self._subscriptions = subscriptions
+        self._max_records = max_records
+        self._poison_limit = poison_limit
+        self._poison_run: dict[TopicPartition, int] = {}
+        self._stop = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until stopped, finishing the batch at hand. Raises `OffsetLost` when records were deleted
+        before they were read: that ends the process, because going on would hide the loss."""
+        self._stop = stop
+        attempt = 0
+        while not stop.is_set():
+            try:
+                fetched = await self._consumer.fetch(max_records=self._max_records, timeout_seconds=1.0)
+            except Unavailable as error:
+                await self._wait(attempt, error)
+                attempt += 1
+                continue
+            attempt = 0
+            self.status.waiting_for = None
+            for partition, records in fetched.items():
+                async with self._consumer.in_flight:  # a rebalance waits for it; never held across a fetch
+                    if self._consumer.owns(partition) and not stop.is_set():
+                        await self._process(partition, records)
+
+    async def replay(self, record: Record) -> None:
+        """Handle one dead letter again, outside the loop. Raises what the handler raises, or `Undecodable`."""
+        subscription = self._subscriptions[record.topic]
+        received = subscription.decode(record)
+        if received is not None:
+            with traced(received.traceparent):
+                await subscription.handle([received])
+
+    async def _process(self, partition: TopicPartition, records: Sequence[Record]) -> None:
+        started = time.monotonic()
+        subscription = self._subscriptions[partition.topic]
+        try:
+            readable, end = await self._decode(partition, records, subscription)
+            if readable:
+                await self._handle(partition, readable, subscription)
+            if end is not None:
+                crash.point(crash.Point.WORKER_AFTER_COMMIT)
+                await self._persist(partition, lambda: self._consumer.commit(partition, end))
+        except _GaveUp:
+            await self._rewind(partition)
+            return
+        labels = (self._service, partition.topic)
+        RECORDS_HANDLED.labels(*labels).inc(len(readable))
+        BATCH_SECONDS.labels(*labels).observe(time.monotonic() - started)
+        self.status.last_progress = time.monotonic()
+
+    async def _decode(
+        self, partition: TopicPartition, records: Sequence[Record], subscription: Subscription
+    ) -> tuple[list[Received[Any]], int | None]:
+        """The readable records and the offset to go on from; the unreadable ones are dead letters by then."""
+        readable: list[Received[Any]] = []
+        end: int | None = None
+        for record in records:
+            try:
+                received = subscription.decode(record)
+            except Undecodable as error:
+                await self._give_up(partition, record, f"undecodable: {error}")
+            except UnknownMajor as error:
+                self._stop_partition(partition, str(error))
+            else:
+                if received is None:
+                    RECORDS_SKIPPED.labels(self._service, partition.topic).inc()
+                else:
+                    readable.append(received)
+                    self._poison_run[partition] = 0
+            if partition in self.status.stopped:
+                return readable, end
+            end = record.offset + 1
+        return readable, end
+
+    async def _handle(
+        self, partition: TopicPartition, batch: Sequence[Received[Any]], subscription: Subscription
+    ) -> None:
+        """Apply the batch; on an error that is the records' own, bisect to the one record and give it up."""
+        try:
+            await self._persist(partition, lambda: subscription.handle(batch))
+        except _GaveUp:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is this batch's failure, never skipped
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._handle(partition, batch[:middle], subscription)
+                await self._handle(partition, batch[middle:], subscription)
+            else:
+                await self._alone(partition, batch[0], subscription, error)
+        else:
+            self._poison_run[partition] = 0
+
+    async def _alone(
+        self, partition: TopicPartition, received: Received[Any], subscription: Subscription, error: Exception
+    ) -> None:
+        for attempt in range(1, _TRIES_ALONE):
+            if isinstance(error, AfterwordError):
+                break
+            await asyncio.sleep(_BACKOFF_SECONDS[attempt - 1])
+            try:
+                await self._persist(partition, lambda: subscription.handle([received]))
+                return
+            except _GaveUp:
+                raise
+            except Exception as again:  # noqa: BLE001 - counted; the last one is the reason of the dead letter
+                error = again
+        reason = f"{type(error).__name__}: {error}"
+        log.error("record_failed", service=self._service, topic=partition.topic, partition=partition.partition,
+                  offset=received.record.offset, reason=reason, exc_info=error)
+        if subscription.bury is not None:
+            bury = subscription.bury
+            await self._persist(partition, lambda: bury(received, reason))
+        await self._give_up(partition, received.record, reason)
+
+    async def _give_up(self, partition: TopicPartition, record: Record, reason: str) -> None:
+        """Dead-letter the record, or stop the partition when too many in a row say that it is not the records."""
+        run = self._poison_run.get(partition, 0) + 1
+        self._poison_run[partition] = run
+        if run > self._poison_limit:
+            self._stop_partition(partition, f"{run} records in a row could not be handled; the last: {reason}")
+            raise _GaveUp
+        letter = dead_letter(record, self._service, reason)
+        try:
+            await self._persist(partition, lambda: self._producer.send([letter]))
+        except Refused as refusal:
+            self._stop_partition(partition, f"the dead-letter topic refused the record: {refusal}")
+            raise _GaveUp from refusal
+        RECORDS_DEAD.labels(self._service, partition.topic).inc()
+        log.warning("record_dead_lettered", service=self._service, topic=partition.topic,
+                    partition=partition.partition, offset=record.offset, reason=reason)
+
+    async def _persist(self, partition: TopicPartition, act: Callable[[], Awaitable[None]]) -> None:
+        """Do it, again and again while a dependency is away, until the partition is taken or the process stops."""
+        attempt = 0
+        while True:
+            try:
+                await act()
+                self.status.waiting_for = None
+                return
+            except Unavailable as error:
+                await self._wait(attempt, error)
+                attempt += 1
+            if self._stop.is_set() or not self._consumer.owns(partition):
+                raise _GaveUp
+
+    async def _wait(self, attempt: int, error: Unavailable) -> None:
+        self.status.waiting_for = str(error)
+        RETRIES.labels(self._service).inc()
+        log.warning("dependency_away", service=self._service, reason=str(error), attempt=attempt)
+        await asyncio.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
+
+    def _stop_partition(self, partition: TopicPartition, reason: str) -> None:
+        self._consumer.stop_partition(partition)
+        self.status.stopped[partition] = reason
+        PARTITIONS_STOPPED.labels(self._service).set(len(self.status.stopped))
+        log.error("partition_stopped", service=self._service, topic=partition.topic,
+                  partition=partition.partition, reason=reason)
+
+    async def _rewind(self, partition: TopicPartition) -> None:
+        if self._consumer.owns(partition) and not self._stop.is_set():
+            await self._persist(partition, lambda: self._consumer.seek_committed(partition))
