@@ -109,15 +109,10 @@ class WebhookClient:
         timed_out = False
         try:
             check_url(url, allow_loopback=self._allow_loopback)
-            check_headers(extra_headers or {})
+            sent = _merged(extra_headers or {}, headers)
             async with (
                 asyncio.timeout(timeout_seconds),
-                self._session.post(
-                    url,
-                    data=body,
-                    headers=_merged(extra_headers or {}, headers),
-                    allow_redirects=False,
-                ) as response,
+                self._session.post(url, data=body, headers=sent, allow_redirects=False) as response,
             ):
                 status = response.status
                 wait = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
@@ -142,7 +137,8 @@ async def _read_some(content: aiohttp.StreamReader, kept: bytearray) -> None:
 
 
 def _merged(extra: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
-    """Both sets of headers, ours last; names of one header in two spellings become one."""
+    """Both sets of headers, ours last, each name once; raises `HeaderError` for the owner's."""
+    check_headers(extra)
     return {name.lower(): value for name, value in (*extra.items(), *ours.items())}
 
 
