@@ -96,22 +96,30 @@ class KafkaProducer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.send_timeout_seconds
         slices = await self._split(records, deadline)
-        futures = [piece.done for piece in slices.values()]
+        failure: Exception | None = None
+        timer = loop.call_at(deadline, self._expire, slices)
         try:
             for at, piece in slices.items():
                 self._enqueue(at, piece)
-            await asyncio.wait(futures, timeout=max(deadline - loop.time(), 0))
+            for piece in slices.values():
+                try:
+                    await piece.done
+                except (Refused, Unavailable) as error:
+                    if failure is None or isinstance(error, Refused):
+                        failure = error
         finally:
+            timer.cancel()
             self._give_up(slices)
-        errors = [
-            error for future in futures if not future.cancelled() and (error := future.exception())
-        ]
-        for error in sorted(errors, key=lambda error: not isinstance(error, Refused)):
-            raise error
-        if any(future.cancelled() for future in futures):
-            raise Unavailable(
-                f"Kafka did not acknowledge within {self._settings.send_timeout_seconds:g} s;"
-                " the records may still land"
+        if failure is not None:
+            raise failure
+
+    def _expire(self, slices: dict[tuple[str, int], _Slice]) -> None:
+        for piece in slices.values():
+            piece.fail(
+                Unavailable(
+                    f"Kafka did not acknowledge within {self._settings.send_timeout_seconds:g} s;"
+                    " the records may still land"
+                )
             )
 
     async def _split(
@@ -151,10 +159,9 @@ class KafkaProducer:
             lane.task = asyncio.create_task(self._run(at, lane), name=f"produce {at[0]}/{at[1]}")
 
     def _give_up(self, slices: dict[tuple[str, int], _Slice]) -> None:
-        """Cancel what has no answer, and free what was not yet part of a batch."""
+        """Free what was not yet part of a batch of a send that ended early."""
         for at, piece in slices.items():
-            if not piece.done.done():
-                piece.done.cancel()
+            piece.done.cancel()
             waiting = self._lanes[at].waiting if at in self._lanes else ()
             while waiting and waiting[0].done.done():
                 waiting.popleft()
@@ -183,9 +190,8 @@ class KafkaProducer:
             await self._bisect(at, taken, error)
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             self._connection.replace(client)
-            failure = Unavailable(f"Kafka did not take records for topic {topic}: {reason(error)}")
             for piece in dict.fromkeys(piece for piece, _, _ in taken):
-                piece.fail(failure)
+                piece.fail(Unavailable(f"Kafka did not take records for {topic}: {reason(error)}"))
         else:
             for piece, _, _ in taken:
                 piece.landed()

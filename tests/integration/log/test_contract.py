@@ -355,16 +355,18 @@ async def test_a_record_too_large_is_refused_by_its_index_and_its_neighbours_lan
 
 
 async def test_an_unknown_topic_is_unavailable_until_it_is_created(log_url: str) -> None:
-    async with open_log(log_url.replace("send_timeout=20", "send_timeout=1")) as log:
-        async with log.producer() as producer:
-            with pytest.raises(Unavailable, match="later"):
-                await producer.send([Outgoing("later", b"k", b"v")])
-            async with log.consumer("readers", ["later"]) as consumer:
-                with pytest.raises(Unavailable, match="later"):
-                    await consumer.fetch(max_records=1, timeout_seconds=1)
-                await log.create_topics([TopicSpec("later", 1, DAY_MS)])
-                await producer.send([Outgoing("later", b"k", b"v")])
-                assert [record.value for record in await take(consumer, 1)] == [b"v"]
+    async with (
+        open_log(log_url.replace("send_timeout=20", "send_timeout=1")) as log,
+        log.producer() as producer,
+        log.consumer("readers", ["later"]) as consumer,
+    ):
+        with pytest.raises(Unavailable, match="later"):
+            await producer.send([Outgoing("later", b"k", b"v")])
+        with pytest.raises(Unavailable, match="later"):
+            await consumer.fetch(max_records=1, timeout_seconds=1)
+        await log.create_topics([TopicSpec("later", 1, DAY_MS)])
+        await producer.send([Outgoing("later", b"k", b"v")])
+        assert [record.value for record in await take(consumer, 1)] == [b"v"]
 
 
 async def test_sending_nothing_is_nothing(opened: OpenLog) -> None:
