@@ -26,8 +26,8 @@ class Topic(StrEnum):
 READERS: Final[dict[str, tuple[Topic, ...]]] = {
     "ingest": (Topic.INVITATIONS,),
     "trigger": (Topic.EVENTS, Topic.CUSTOMERS, Topic.RESPONSES, Topic.DEFINITIONS),
-    "scoring": (Topic.RESPONSES, Topic.INVITATIONS, Topic.DEFINITIONS),
-    "alerting": (Topic.RESPONSES, Topic.SIGNALS),
+    "scoring": (Topic.RESPONSES,),
+    "alerting": (Topic.RESPONSES,),
 }
 """Which service consumes which topic, inlets aside; each pair has its own dead-letter topic."""
 

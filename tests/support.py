@@ -1,0 +1,43 @@
+"""What many tests need: an access file with two workspaces, settings on it, and waiting with a deadline."""
+
+import asyncio
+import base64
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from shared.auth import mint_key
+
+T = TypeVar("T")
+TOKEN_KEYS = "test:" + base64.b64encode(b"k" * 32).decode()
+
+
+def write_access(path: Path, workspaces: dict[str, dict[str, Any]] | None = None) -> dict[str, str]:
+    """Write an access file (by default the workspaces acme and other) and return a full key for each workspace."""
+    wanted = workspaces or {"acme": {}, "other": {}}
+    keys = {name: mint_key(f"key-{name}") for name in wanted}
+    document = {
+        "workspaces": [{"id": name} | fields for name, fields in wanted.items()],
+        "keys": [
+            {"id": f"key-{name}", "workspace": name, "hash": hashed, "scopes": ["*"]}
+            for name, (_, hashed) in keys.items()
+        ],
+    }
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return {name: key for name, (key, _) in keys.items()}
+
+
+async def eventually(
+    look: Callable[[], Awaitable[T | None]], *, seconds: float = 15.0, every: float = 0.02, what: str = "it"
+) -> T:
+    """Look again and again until something is found; fail at the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = await look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        await asyncio.sleep(every)
