@@ -25,6 +25,8 @@ class EmbeddedConsumer:
         self._positions: dict[TopicPartition, int | None] = {}
         self._stopped: set[TopicPartition] = set()
         self._leaving: set[TopicPartition] = set()
+        # What was fetched before a partition went and came straight back must be dropped.
+        self._not_fetched: set[TopicPartition] = set()
 
     async def fetch(
         self, *, max_records: int, timeout_seconds: float
@@ -43,7 +45,7 @@ class EmbeddedConsumer:
                 return {}
 
     def owns(self, partition: TopicPartition) -> bool:
-        return partition in self._positions
+        return partition in self._positions and partition not in self._not_fetched
 
     def assigned(self) -> frozenset[TopicPartition]:
         return frozenset(self._positions)
@@ -72,7 +74,9 @@ class EmbeddedConsumer:
 
     def take(self, partitions: Iterable[TopicPartition]) -> None:
         """Own these too, from their committed offsets on."""
-        self._positions.update(dict.fromkeys(partitions))
+        new = dict.fromkeys(partitions)
+        self._positions.update(new)
+        self._not_fetched |= new.keys()
         self.changed.set()
 
     def let_go(self, partitions: Iterable[TopicPartition]) -> bool:
@@ -91,6 +95,7 @@ class EmbeddedConsumer:
         self._leaving.clear()
 
     async def _ready(self, max_records: int) -> dict[TopicPartition, Sequence[Record]]:
+        self._not_fetched.clear()
         await self._find_positions()
         lost: OffsetLost | None = None
         read: list[tuple[TopicPartition, int, list[Record]]] = []
@@ -193,7 +198,7 @@ class _Group:
                 for at, owner in self._wanted.items()
                 if owner is member and at not in self._leaving
             ]
-            new = [at for at in mine if not member.owns(at)]
+            new = [at for at in mine if at not in member.assigned()]
             if new:
                 member.take(new)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,7 +16,9 @@ from shared.log import Headers, Outgoing, Record, TopicPartition, TopicSpec
 from shared.log.embedded.writer import Writer
 
 Result = TypeVar("Result")
+_Row: TypeAlias = tuple[int, bytes, bytes | None, bytes | None, int]
 BUSY_SECONDS = 5.0
+MOST_READ_BYTES = 8 * 1024 * 1024
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS topics (
@@ -261,6 +263,18 @@ def _create(connection: sqlite3.Connection, specs: Sequence[TopicSpec]) -> list[
                 [(cursor.lastrowid, n) for n in range(spec.partitions)],
             )
     return created
+
+
+def _page(connection: sqlite3.Connection, parameters: tuple[int, int, int, int]) -> list[_Row]:
+    """The rows asked for, but no more than fit in memory side by side with everything else."""
+    rows: list[_Row] = []
+    size = 0
+    for row in connection.execute(_READ, parameters):
+        rows.append(row)
+        size += len(row[2] or b"")
+        if size > MOST_READ_BYTES:
+            break
+    return rows
 
 
 def _headers(headers: Headers) -> bytes | None:

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from shared.log import Consumer, Lag, Producer, Record, TopicPartition, TopicSpec
 from shared.log.kafka.consumer import KafkaConsumer
 from shared.log.kafka.producer import KafkaProducer
+from shared.log.kafka.quiet import quieten
 from shared.log.kafka.reader import Reader
 from shared.log.kafka.settings import KafkaSettings
 from shared.log.kafka.topics import TopicAdmin
@@ -23,6 +24,7 @@ class KafkaLog:
     @asynccontextmanager
     async def open(cls, url: str) -> AsyncIterator["KafkaLog"]:
         """Raises `StartupError` when the URL cannot be understood."""
+        quieten()
         log = cls(KafkaSettings.parse(url))
         try:
             yield log

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 import structlog
@@ -73,10 +72,10 @@ class Connection(Generic[Client]):
     async def close(self) -> None:
         task, self._task = self._task, None
         if task is not None:
-            if not task.done():
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._end(await task)
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled():
+                await self._end(task.result())
         if self._stopping:
             await asyncio.wait(self._stopping)
 
@@ -89,7 +88,7 @@ class Connection(Generic[Client]):
         for attempt in itertools.count():
             try:
                 client = await self._start()
-            except (KafkaError, OSError, TimeoutError, Unavailable) as error:
+            except Exception as error:  # noqa: BLE001 - nobody awaits this task: say it, and try again
                 self._error = str(error) if isinstance(error, Unavailable) else reason(error)
                 delay = CONNECT_BACKOFF_SECONDS[min(attempt, len(CONNECT_BACKOFF_SECONDS) - 1)]
                 log.warning(

@@ -41,6 +41,8 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
         self._topics = tuple(topics)
         self._connection = Connection(f"group {group}", self._start, _stop)
         self._settled = False
+        # What was fetched before a rebalance must be dropped even if its partition came straight back.
+        self._current = False
         self._stopped: set[TopicPartition] = set()
 
     @classmethod
@@ -64,15 +66,9 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
         client = await self._connection.get(timeout_seconds)
         while True:
             try:
-                # The library waits without limit while the group rebalances. To cancel it is safe: it hands out
-                # records only in the step in which it returns.
-                async with asyncio.timeout_at(deadline):
-                    milliseconds = max(int((deadline - loop.time()) * 1000), 0)
-                    fetched = await client.getmany(timeout_ms=milliseconds, max_records=max_records)
-            except TimeoutError:
-                return {}
+                fetched = await _getmany(client, max_records, deadline)
             except NoOffsetForPartitionError as error:
-                await self._begin_at_start(client, error.args[0], deadline)
+                await _begin_at_start(client, error.args[0], deadline)
                 continue
             except OffsetOutOfRangeError as error:
                 raise await self._lost(client, error) from error
@@ -82,17 +78,21 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
                 raise Unavailable(
                     f"Kafka failed while fetching for group {self._group}: {reason(error)}"
                 ) from error
-            if fetched and not self._settled:
-                # Assigned, but our own listener has not run yet: nothing of it may be handed out or passed over.
-                _put_back(client, fetched)
-                await asyncio.sleep(0)
-                continue
-            return self._ours(fetched)
+            if not fetched and _is_dead(client):
+                self._forget(client)
+                raise Unavailable(f"the Kafka client of group {self._group} died; a new one joins")
+            if self._settled or not fetched:
+                self._current = self._settled
+                return self._ours(fetched)
+            # Assigned, but our own listener has not run yet: nothing of it may be handed out or passed over.
+            _put_back(client, fetched)
+            await asyncio.sleep(0)
 
     def owns(self, partition: TopicPartition) -> bool:
         client = self._connection.client
         return (
             self._settled
+            and self._current
             and client is not None
             and self._settings.theirs(partition) in client.assignment()
         )
@@ -145,7 +145,7 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
 
     async def on_partitions_revoked(self, revoked: set[aiokafka.TopicPartition]) -> None:
         """Called by the library, which keeps its heartbeat going meanwhile; must never call `getmany`."""
-        self._settled = False
+        self._settled = self._current = False
         if not revoked:
             return
         try:
@@ -173,14 +173,6 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
                 result[at] = [self._settings.record(one) for one in raw]
         return result
 
-    async def _begin_at_start(
-        self, client: aiokafka.AIOKafkaConsumer, there: aiokafka.TopicPartition, deadline: float
-    ) -> None:
-        """A group without an offset reads from the beginning; the reset goes on in the client if time runs out."""
-        with suppress(TimeoutError, IllegalStateError):
-            async with asyncio.timeout_at(deadline):
-                await client.seek_to_beginning(there)
-
     async def _lost(
         self, client: aiokafka.AIOKafkaConsumer, error: OffsetOutOfRangeError
     ) -> Exception:
@@ -202,7 +194,7 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
         )
 
     def _forget(self, client: aiokafka.AIOKafkaConsumer) -> None:
-        self._settled = False
+        self._settled = self._current = False
         self._connection.replace(client)
 
     async def _start(self) -> aiokafka.AIOKafkaConsumer:
@@ -241,6 +233,28 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
             raise Unavailable(f"no such topic: {', '.join(missing)}; create the topics first")
 
 
+async def _getmany(
+    client: aiokafka.AIOKafkaConsumer, max_records: int, deadline: float
+) -> Mapping[aiokafka.TopicPartition, Sequence[aiokafka.ConsumerRecord]]:
+    milliseconds = max(int((deadline - asyncio.get_running_loop().time()) * 1000), 0)
+    try:
+        # The library waits without limit while the group rebalances. To cancel it is safe: it passes records over
+        # only in the step in which it returns them.
+        async with asyncio.timeout_at(deadline):
+            return await client.getmany(timeout_ms=milliseconds, max_records=max_records)  # type: ignore[no-any-return]
+    except TimeoutError:
+        return {}
+
+
+async def _begin_at_start(
+    client: aiokafka.AIOKafkaConsumer, there: aiokafka.TopicPartition, deadline: float
+) -> None:
+    """A group without an offset reads from the beginning; the reset goes on in the client if time runs out."""
+    with suppress(TimeoutError, IllegalStateError):
+        async with asyncio.timeout_at(deadline):
+            await client.seek_to_beginning(there)
+
+
 def _put_back(
     client: aiokafka.AIOKafkaConsumer,
     fetched: Mapping[aiokafka.TopicPartition, Sequence[aiokafka.ConsumerRecord]],
@@ -248,6 +262,11 @@ def _put_back(
     for there, raw in fetched.items():
         with suppress(IllegalStateError):
             client.seek(there, raw[0].offset)
+
+
+def _is_dead(client: aiokafka.AIOKafkaConsumer) -> bool:
+    """The library goes on giving empty fetches when a task of its own has ended; nothing public tells."""
+    return bool(client._fetcher._fetch_task.done() or client._coordinator._coordination_task.done())
 
 
 async def _stop(client: aiokafka.AIOKafkaConsumer) -> None:

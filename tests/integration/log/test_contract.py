@@ -372,3 +372,28 @@ async def test_an_unknown_topic_is_unavailable_until_it_is_created(log_url: str)
 async def test_sending_nothing_is_nothing(opened: OpenLog) -> None:
     async with opened.log.producer() as producer:
         await producer.send([])
+
+
+def test_the_partitioner_is_crc32_for_ever() -> None:
+    assert partition_of(b"123456789", 2**32) == 0xCBF43926
+    assert partition_of(b"acme/c-1", 12) == partition_of(b"acme/c-1", 12) < 12
+
+
+async def test_what_was_fetched_before_a_partition_went_and_came_back_is_not_owned(
+    opened: OpenLog,
+) -> None:
+    topic = await opened.topic("events", 2)
+    at = {TopicPartition(topic, n) for n in range(2)}
+    await send(opened.log, [Outgoing(topic, b"k%d" % n, b"") for n in range(20)])
+    async with opened.log.consumer("readers", [topic]) as first:
+        await take(first, 20)
+        assert all(first.owns(one) for one in at)
+        async with opened.log.consumer("readers", [topic]) as second:
+            async with polled(first), polled(second):
+                await until(lambda: len(first.assigned()) == len(second.assigned()) == 1)
+            gone = at - first.assigned()
+        await until(lambda: first.assigned() == at)
+        assert not any(first.owns(one) for one in gone)
+        again = await take(first, 20 if opened.kind == "kafka" else 1)
+        assert {record.at for record in again} >= gone
+        assert all(first.owns(one) for one in at)

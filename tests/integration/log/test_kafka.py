@@ -98,7 +98,7 @@ async def test_a_killed_broker_loses_nothing_acknowledged(kafka_broker: KafkaBro
         async with log.consumer("readers", ["events"]) as consumer, asyncio.TaskGroup() as group:
             for worker in range(8):
                 group.create_task(work(worker))
-            early = await take(consumer, 100)
+            seen = {record.value for record in await take(consumer, 100)}
             try:
                 await asyncio.to_thread(kafka_broker.kill)
                 await asyncio.sleep(2)
@@ -110,8 +110,11 @@ async def test_a_killed_broker_loses_nothing_acknowledged(kafka_broker: KafkaBro
                 assert time.monotonic() < deadline, "the producer did not recover"
                 await asyncio.sleep(0.05)
             stop.set()
+            deadline = time.monotonic() + 60
+            while not set(acknowledged) <= seen:
+                assert time.monotonic() < deadline, "the consumer did not recover"
+                seen |= {record.value for record in await take(consumer, 1)}
         assert unavailable
-        del early
         async with log.consumer("checkers", ["events"]) as consumer:
             ends = await log.lag("checkers", ["events"])
             records = await take(consumer, sum(entry.end for entry in ends.values()))
@@ -179,3 +182,25 @@ async def test_many_sends_that_time_out_leave_no_memory_behind(kafka_broker: Kaf
             assert waiting == 0
         finally:
             await asyncio.to_thread(kafka_broker.start)
+
+
+@pytest.mark.parametrize("task", ["_fetcher._fetch_task", "_coordinator._coordination_task"])
+async def test_a_client_whose_own_task_ended_is_replaced(
+    kafka_broker: KafkaBroker, task: str
+) -> None:
+    async with (
+        open_log(url_of(kafka_broker)) as log,
+        log.producer() as producer,
+        log.consumer("readers", ["events"]) as consumer,
+    ):
+        await log.create_topics([TopicSpec("events", 1, DAY_MS)])
+        await producer.send(numbered("events", b"k", 1))
+        await take(consumer, 1)
+        await consumer.commit(TopicPartition("events", 0), 1)
+        part, name = task.split(".")
+        client = consumer._connection.client  # type: ignore[attr-defined]
+        getattr(getattr(client, part), name).cancel()
+        with pytest.raises(Unavailable, match="died"):
+            await consumer.fetch(max_records=1, timeout_seconds=0.2)
+        await producer.send(numbered("events", b"k", 1, start=1))
+        assert [record.value for record in await take(consumer, 1)] == [b"1"]
