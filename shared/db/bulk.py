@@ -17,8 +17,8 @@ from shared.db.engine import Tx, encode_json, now
 
 _SQLITE_VARIABLES = 30_000
 _DIALECTS: dict[str, sa.Dialect] = {
-    "postgresql": postgresql.asyncpg.dialect(),
-    "sqlite": sqlite.aiosqlite.dialect(),
+    "postgresql": postgresql.dialect(),
+    "sqlite": sqlite.dialect(),
 }
 
 

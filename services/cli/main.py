@@ -1,0 +1,39 @@
+"""The command line `afterword`: its commands, and errors as one sentence."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from services.cli import dev, serve
+from shared.errors import AfterwordError
+
+app = typer.Typer(
+    name="afterword",
+    help="Listen to customers at the speed they transact.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("dev")(dev.dev)
+app.command("serve")(serve.serve)
+app.command("migrate")(serve.migrate)
+app.add_typer(serve.topics, name="topics")
+
+
+def main() -> None:
+    """Run a command; what is wrong on purpose is one sentence on stderr and exit code 1."""
+    try:
+        app()
+    except* AfterwordError as group:
+        for error in _leaves(group):
+            Console(stderr=True, highlight=False).print(f"afterword: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _leaves(group: BaseExceptionGroup[AfterwordError]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
