@@ -17,7 +17,7 @@ from shared.db.engine import Tx, encode_json, now
 
 _SQLITE_VARIABLES = 30_000
 _DIALECTS: dict[str, sa.Dialect] = {
-    "postgresql": postgresql.dialect(),
+    "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
     "sqlite": sqlite.dialect(),
 }
 

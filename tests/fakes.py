@@ -1,0 +1,86 @@
+"""Fakes of our own protocols: a log in memory whose every step a test can see and break."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from shared.log import Headers, Outgoing, Record, TopicPartition
+
+
+def record(
+    topic: str, offset: int, value: bytes | None = b"{}", *, key: bytes | None = b"acme/c1", partition: int = 0,
+    headers: Headers = (),
+) -> Record:
+    """A record as it would stand in the log."""
+    return Record(topic, partition, offset, key, value, headers, 1_700_000_000_000)
+
+
+class FakeConsumer:
+    """Hands out the batches it was given, then stops the loop; remembers what was committed and stopped."""
+
+    def __init__(self, stop: asyncio.Event, *batches: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        self.in_flight = asyncio.Lock()
+        self.committed: dict[TopicPartition, int] = {}
+        self.stopped: list[TopicPartition] = []
+        self.rewound: list[TopicPartition] = []
+        self.revoked: set[TopicPartition] = set()
+        self.commit_failures: list[Exception] = []
+        self._stop = stop
+        self._batches = list(batches)
+
+    async def fetch(
+        self, *, max_records: int, timeout_seconds: float
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        await asyncio.sleep(0)
+        if not self._batches:
+            self._stop.set()
+            return {}
+        return self._batches.pop(0)
+
+    def owns(self, partition: TopicPartition) -> bool:
+        return partition not in self.revoked
+
+    def assigned(self) -> frozenset[TopicPartition]:
+        return frozenset(self.committed)
+
+    async def commit(self, partition: TopicPartition, next_offset: int) -> None:
+        if self.commit_failures:
+            raise self.commit_failures.pop(0)
+        self.committed[partition] = next_offset
+
+    def stop_partition(self, partition: TopicPartition) -> None:
+        self.stopped.append(partition)
+
+    async def seek_committed(self, partition: TopicPartition) -> None:
+        self.rewound.append(partition)
+
+
+class FakeProducer:
+    """Keeps what was sent; fails as often as it is told to."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.sent: list[Outgoing] = []
+        self.failures = list(failures)
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.sent += records
+
+
+class Flaky:
+    """A handler that fails as told, and remembers what it has handled."""
+
+    def __init__(self, *failures: Exception, poison: frozenset[int] = frozenset()) -> None:
+        self.batches: list[list[int]] = []
+        self._failures = list(failures)
+        self._poison = poison
+
+    async def __call__(self, batch: Sequence[object]) -> None:
+        if self._failures:
+            raise self._failures.pop(0)
+        offsets = [received.record.offset for received in batch]  # type: ignore[attr-defined]  # a Received
+        if self._poison & set(offsets):
+            raise ValueError("poison")
+        self.batches.append(offsets)
+
+

@@ -1,0 +1,190 @@
+"""The consumer loop against fakes of its protocols: order, the three failures, revocation, the poison limit."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from shared import worker as module
+from shared.contracts.envelope import Received
+from shared.errors import Refused, Unavailable, Undecodable, UnknownMajor
+from shared.log import Record, TopicPartition
+from shared.worker import Bury, Handle, Subscription, Worker
+from tests.fakes import FakeConsumer, FakeProducer, Flaky, record
+
+TOPIC = "responses"
+P0 = TopicPartition(TOPIC, 0)
+P1 = TopicPartition(TOPIC, 1)
+
+
+@pytest.fixture(autouse=True)
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BACKOFF_SECONDS", (0.0,) * 5)
+
+
+def decode(item: Record) -> Received[object] | None:
+    if item.value == b"bad":
+        raise Undecodable("not a message")
+    if item.value == b"newer":
+        raise UnknownMajor("schema 2.0")
+    if item.value == b"unknown":
+        return None
+    return Received("acme", "c1", object(), item, None)
+
+
+class Bench:
+    """A worker between its fakes."""
+
+    def __init__(self, handle: Handle, *values: bytes, producer: FakeProducer | None = None, bury: Bury | None = None) -> None:
+        self.stop = asyncio.Event()
+        self.consumer = FakeConsumer(self.stop, {P0: [record(TOPIC, i, v) for i, v in enumerate(values)]})
+        self.producer = producer or FakeProducer()
+        self.worker = Worker(
+            "scoring", self.consumer, self.producer, {TOPIC: Subscription(handle, decode, bury)}, poison_limit=3
+        )
+
+    async def run(self) -> None:
+        async with asyncio.timeout(5):
+            await self.worker.run(self.stop)
+
+
+async def test_a_batch_is_handled_whole_and_its_offset_committed_after() -> None:
+    handle = Flaky()
+    bench = Bench(handle, b"a", b"b", b"c")
+    await bench.run()
+    assert handle.batches == [[0, 1, 2]]
+    assert bench.consumer.committed == {P0: 3}
+
+
+async def test_an_unavailable_dependency_is_retried_with_the_same_batch() -> None:
+    handle = Flaky(Unavailable("database"), Unavailable("database"))
+    bench = Bench(handle, b"a", b"b")
+    await bench.run()
+    assert handle.batches == [[0, 1]]
+    assert bench.consumer.committed == {P0: 2}
+    assert bench.producer.sent == []
+    assert bench.worker.status.waiting_for is None
+
+
+async def test_an_undecodable_record_goes_to_the_dead_letters_with_its_origin_and_the_rest_goes_on() -> None:
+    handle = Flaky()
+    bench = Bench(handle, b"a", b"bad", b"c")
+    await bench.run()
+    assert handle.batches == [[0, 2]]
+    (letter,) = bench.producer.sent
+    assert (letter.topic, letter.value) == ("responses.scoring.dlq", b"bad")
+    headers = dict(letter.headers)
+    assert (headers["afterword-topic"], headers["afterword-offset"]) == (b"responses", b"1")
+    assert b"not a message" in headers["afterword-reason"]
+    assert bench.consumer.committed == {P0: 3}
+
+
+async def test_a_record_that_always_fails_is_found_by_bisecting_and_buried_alone() -> None:
+    buried: list[tuple[int, str]] = []
+
+    async def bury(received: Received[object], reason: str) -> None:
+        buried.append((received.record.offset, reason))
+
+    handle = Flaky(poison=frozenset({2}))
+    bench = Bench(handle, *[b"x"] * 5, bury=bury)
+    await bench.run()
+    assert sorted(offset for batch in handle.batches for offset in batch) == [0, 1, 3, 4]
+    assert [letter.value for letter in bench.producer.sent] == [b"x"]
+    assert buried == [(2, "ValueError: poison")]
+    assert bench.consumer.committed == {P0: 5}
+
+
+async def test_the_offset_does_not_move_when_the_dead_letter_cannot_be_written() -> None:
+    bench = Bench(Flaky(), b"bad", producer=FakeProducer(Refused("too large", 0)))
+    await bench.run()
+    assert bench.consumer.committed == {}
+    assert bench.consumer.stopped == [P0]
+    assert "too large" in bench.worker.status.stopped[P0]
+
+
+async def test_a_dead_letter_waits_for_a_broker_that_is_away() -> None:
+    bench = Bench(Flaky(), b"bad", producer=FakeProducer(Unavailable("log"), Unavailable("log")))
+    await bench.run()
+    assert len(bench.producer.sent) == 1
+    assert bench.consumer.committed == {P0: 1}
+
+
+async def test_too_many_failures_in_a_row_stop_the_partition_rather_than_drain_it() -> None:
+    bench = Bench(Flaky(poison=frozenset(range(10))), *[b"x"] * 10)
+    await bench.run()
+    assert len(bench.producer.sent) == 3
+    assert bench.consumer.stopped == [P0]
+    assert bench.consumer.committed == {}
+    assert bench.consumer.rewound == [P0]
+
+
+async def test_undecodable_records_count_towards_the_limit_too() -> None:
+    bench = Bench(Flaky(), *[b"bad"] * 10)
+    await bench.run()
+    assert len(bench.producer.sent) == 3
+    assert bench.consumer.stopped == [P0]
+    assert bench.consumer.committed == {}
+
+
+async def test_a_good_record_between_resets_the_count() -> None:
+    bench = Bench(Flaky(), *[b"bad", b"bad", b"bad", b"ok"] * 3)
+    await bench.run()
+    assert bench.consumer.stopped == []
+    assert bench.consumer.committed == {P0: 12}
+
+
+async def test_unknown_types_are_skipped_and_a_newer_major_stops_the_partition_before_it() -> None:
+    handle = Flaky()
+    bench = Bench(handle, b"a", b"unknown", b"newer", b"d")
+    await bench.run()
+    assert handle.batches == [[0]]
+    assert bench.consumer.committed == {P0: 2}
+    assert bench.consumer.stopped == [P0]
+
+
+async def test_a_partition_that_is_gone_is_neither_handled_nor_committed() -> None:
+    handle = Flaky()
+    bench = Bench(handle, b"a")
+    bench.consumer.revoked.add(P0)
+    await bench.run()
+    assert (handle.batches, bench.consumer.committed) == ([], {})
+
+
+async def test_a_retry_gives_its_batch_up_when_the_partition_is_revoked() -> None:
+    bench: Bench
+
+    async def handle(batch: Sequence[object]) -> None:
+        bench.consumer.revoked.add(P0)
+        raise Unavailable("database")
+
+    bench = Bench(handle, b"a")
+    await bench.run()
+    assert bench.consumer.committed == {}
+
+
+async def test_a_commit_that_fails_is_repeated_without_handling_again() -> None:
+    handle = Flaky()
+    bench = Bench(handle, b"a")
+    bench.consumer.commit_failures = [Unavailable("log")]
+    await bench.run()
+    assert handle.batches == [[0]]
+    assert bench.consumer.committed == {P0: 1}
+
+
+async def test_a_dead_letter_is_replayed_in_the_service_that_failed() -> None:
+    handle = Flaky()
+    bench = Bench(handle)
+    await bench.worker.replay(record(TOPIC, 7, b"a"))
+    assert handle.batches == [[7]]
+    with pytest.raises(Undecodable):
+        await bench.worker.replay(record(TOPIC, 8, b"bad"))
+
+
+async def test_two_partitions_are_handled_and_committed_apart() -> None:
+    handle = Flaky(poison=frozenset({1}))
+    stop = asyncio.Event()
+    consumer = FakeConsumer(stop, {P0: [record(TOPIC, 1)], P1: [record(TOPIC, 5, partition=1)]})
+    producer = FakeProducer()
+    await Worker("scoring", consumer, producer, {TOPIC: Subscription(handle, decode)}).run(stop)
+    assert consumer.committed == {P0: 2, P1: 6}
+    assert handle.batches == [[5]]
