@@ -1,5 +1,6 @@
 """The values that messages are made of: a transaction, a customer as it was, a dimension, an answer."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -82,6 +83,18 @@ DefinitionState = Literal["active", "paused", "draft", "published", "deleted"]
 def dimension_values(dimensions: dict[str, Dimension]) -> dict[str, str]:
     """The plain values, as conditions and scores read them."""
     return {name: dimension.value for name, dimension in dimensions.items()}
+
+
+def answer_facts(answers: Iterable[Answer]) -> dict[str, Any]:
+    """The condition root `answers`: a number, a text, an option's id, or a list of ids where many may be chosen."""
+    facts: dict[str, Any] = {}
+    for answer in answers:
+        value = answer.value
+        if isinstance(value, tuple):
+            facts[answer.question] = value[0] if answer.scale == "one" and value else list(value)
+        else:
+            facts[answer.question] = value
+    return facts
 
 
 def transaction_facts(transaction: Transaction | None) -> dict[str, Any]:
