@@ -1,7 +1,9 @@
 """The routes that operators and the command line use of every service: status and dead letters."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends
@@ -21,6 +23,24 @@ Reader = Annotated[Principal, Depends(requires(Scope.OPERATIONS_READ))]
 Writer = Annotated[Principal, Depends(requires(Scope.OPERATIONS_WRITE))]
 
 
+@dataclass(frozen=True)
+class Check:
+    """One thing `doctor` looks at: `warn` wants a look, `fail` wants an operator now; the hint says what to do."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    detail: str
+    hint: str | None = None
+
+
+Checks = Callable[[], Awaitable[Sequence[Check]]]
+"""What a service has beside its loop and outbox: overdue work, failed sendings, what is parked."""
+
+
+async def _no_checks() -> Sequence[Check]:
+    return ()
+
+
 class DeadLetterJson(BaseModel):
     """A dead letter as it is shown; `value` is what the record held, cut to 10,000 characters."""
 
@@ -34,8 +54,8 @@ class DeadLetterJson(BaseModel):
     value: str | None = None
 
 
-def operation_routes(ground: Ground, outbox: sa.Table) -> APIRouter:
-    """The router; dead letters are those of the caller's workspace."""
+def operation_routes(ground: Ground, outbox: sa.Table, *, checks: Checks = _no_checks) -> APIRouter:
+    """The router; dead letters are those of the caller's workspace. `checks` tells `doctor` of this service's own."""
     router = APIRouter(prefix=f"/v1/operations/{ground.service}", tags=["operations"])
 
     @router.get("/status")
@@ -46,6 +66,7 @@ def operation_routes(ground: Ground, outbox: sa.Table) -> APIRouter:
             "database": await _database(ground, outbox),
             "log": await _lag(ground),
             "loop": _loop(ground),
+            "checks": await _checked(checks),
         }
 
     @router.get("/dead-letters")
@@ -110,6 +131,13 @@ async def _database(ground: Ground, outbox: sa.Table) -> dict[str, Any]:
         return {"ok": True, "outbox": await measure(ground.database, outbox)}
     except Unavailable as error:
         return {"ok": False, "reason": str(error)}
+
+
+async def _checked(checks: Checks) -> list[dict[str, Any]]:
+    try:
+        return [asdict(check) for check in await checks()]
+    except Unavailable:
+        return []  # that the database is away stands in the status already
 
 
 async def _lag(ground: Ground) -> dict[str, Any]:
