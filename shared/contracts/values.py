@@ -104,3 +104,11 @@ def transaction_facts(transaction: Transaction | None) -> dict[str, Any]:
     time: datetime | None = transaction.time
     event = {"type": transaction.type, "source": transaction.source, "id": transaction.id}
     return {"event": event | ({"time": time.isoformat()} if time else {}), "data": transaction.data}
+
+
+def customer_facts(customer: CustomerSnapshot | None) -> dict[str, Any]:
+    """The condition root `customer`: its attributes, beside them id, locale and time_zone; empty for nobody."""
+    if customer is None:
+        return {}
+    own = {"id": customer.id, "locale": customer.locale, "time_zone": customer.time_zone}
+    return customer.attributes | own
