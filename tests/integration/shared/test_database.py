@@ -1,0 +1,193 @@
+"""The database ground on both databases: bulk statements, locks, claims, wake-ups, and what is retriable."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from shared.db import (
+    Database, Json, Tx, Upsert, UtcDateTime, claim_due, insert, load, lock, now, open_database, wake,
+)
+from shared.errors import StartupError, Unavailable
+
+metadata = sa.MetaData()
+things = sa.Table(
+    "things",
+    metadata,
+    sa.Column("workspace", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("document", Json),
+    sa.Column("body", sa.LargeBinary),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("leased_until", UtcDateTime),
+)
+locks = sa.Table("locks", metadata, sa.Column("workspace", sa.Text, primary_key=True), sa.Column("id", sa.Text, primary_key=True))
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def thing(id: str, **fields: Any) -> dict[str, Any]:
+    row = {"workspace": "acme", "id": id, "revision": 1, "count": 1, "document": {"é": [1, None]}, "body": b"\x00\xff"}
+    return row | {"due_at": LONG_AGO, "leased_until": None} | fields
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with open_database(database_url, "probe") as opened:
+        async with opened.migrating() as tx:
+            if opened.dialect == "postgresql":
+                await tx.execute(sa.text("CREATE SCHEMA IF NOT EXISTS probe"))
+            await tx.run_sync(metadata.create_all)
+        opened.gate = None
+        yield opened
+
+
+async def test_insert_claims_only_what_is_new(database: Database) -> None:
+    async with database.begin() as tx:
+        first = await insert(tx, things, [thing("a"), thing("b")], returning=("id",))
+        again = await insert(tx, things, [thing("a"), thing("b"), thing("c")], returning=("id",))
+    assert [row.id for row in first] == ["a", "b"]
+    assert [row.id for row in again] == ["c"]
+
+
+async def test_values_come_back_as_they_went_in(database: Database) -> None:
+    at = datetime(2026, 11, 23, 8, 30, 1, 123456, tzinfo=UTC)
+    async with database.begin() as tx:
+        await insert(tx, things, [thing("a", due_at=at), thing("b", document=None, body=None)])
+    async with database.read() as tx:
+        rows = {row.id: row for row in await load(tx, things, [things.c.workspace, things.c.id], [("acme", "a"), ("acme", "b")])}
+    assert rows["a"].document == {"é": [1, None]}
+    assert bytes(rows["a"].body) == b"\x00\xff"
+    assert rows["a"].due_at == at
+    assert (rows["b"].document, rows["b"].body) == (None, None)
+
+
+async def test_upsert_adds_and_takes_only_what_is_newer(database: Database) -> None:
+    add = Upsert(("workspace", "id"), add=("count",))
+    newer = Upsert(("workspace", "id"), replace=("revision", "document"), newer="revision")
+    async with database.begin() as tx:
+        await insert(tx, things, [thing("a", revision=2)])
+        await insert(tx, things, [thing("a", count=41)], upsert=add)
+        stale = await insert(tx, things, [thing("a", revision=2, document={})], upsert=newer, returning=("id",))
+        fresh = await insert(tx, things, [thing("a", revision=3, document={"new": 1})], upsert=newer, returning=("id",))
+        (row,) = await load(tx, things, [things.c.id], [("a",)])
+    assert (len(stale), len(fresh)) == (0, 1)
+    assert (row.count, row.revision, row.document) == (42, 3, {"new": 1})
+
+
+async def test_many_rows_in_one_call(database: Database) -> None:
+    async with database.begin() as tx:
+        written = await insert(tx, things, [thing(f"{i:06}") for i in range(9_000)], returning=("id",))
+        found = await load(tx, [things.c.id], [things.c.workspace, things.c.id], [("acme", f"{i:06}") for i in range(9_000)])
+    assert (len(written), len(found)) == (9_000, 9_000)
+
+
+async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
+    with pytest.raises(RuntimeError):
+        async with database.begin() as tx:
+            await insert(tx, things, [thing("a")])
+            raise RuntimeError
+    async with database.read() as tx:
+        assert (await tx.execute(sa.select(sa.func.count()).select_from(things))).scalar_one() == 0
+
+
+async def test_the_first_contact_locks_too(database: Database) -> None:
+    """Two transactions that meet at a key nobody has seen yet run one after the other."""
+    order: list[str] = []
+
+    async def contender(name: str, entered: asyncio.Event, go_on: asyncio.Event) -> None:
+        async with database.begin() as tx:
+            await lock(tx, locks, [("acme", "c1"), ("acme", "c0")])
+            order.append(f"{name} in")
+            entered.set()
+            await go_on.wait()
+            order.append(f"{name} out")
+
+    first_in, second_in, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    first = asyncio.create_task(contender("first", first_in, go_on))
+    await first_in.wait()
+    second = asyncio.create_task(contender("second", second_in, go_on))
+    await asyncio.wait({second}, timeout=0.2)
+    assert order == ["first in"]
+    go_on.set()
+    await asyncio.gather(first, second)
+    assert order == ["first in", "first out", "second in", "second out"]
+
+
+async def claim(tx: Tx, limit: int = 10) -> list[str]:
+    rows = await claim_due(
+        tx, things, due=things.c.due_at, leased_until=things.c.leased_until, where=things.c.workspace == "acme",
+        limit=limit, lease_seconds=30,
+    )
+    return sorted(row.id for row in rows)
+
+
+async def test_what_is_due_is_claimed_once_and_again_when_its_lease_has_passed(database: Database) -> None:
+    async with database.begin() as tx:
+        later = await now(tx) + timedelta(hours=1)
+        await insert(tx, things, [thing("a"), thing("b"), thing("later", due_at=later)])
+    async with database.begin() as tx:
+        assert await claim(tx) == ["a", "b"]
+    async with database.begin() as tx:
+        assert await claim(tx) == []
+        await tx.execute(sa.update(things).where(things.c.id == "a").values(leased_until=LONG_AGO))
+    async with database.begin() as tx:
+        assert await claim(tx) == ["a"]
+
+
+async def test_two_workers_never_claim_the_same(database: Database) -> None:
+    async with database.begin() as tx:
+        await insert(tx, things, [thing(f"{i:03}") for i in range(100)])
+
+    async def worker() -> list[str]:
+        async with database.begin() as tx:
+            return await claim(tx, limit=25)
+
+    claimed = [id for ids in await asyncio.gather(*(worker() for _ in range(4))) for id in ids]
+    assert len(claimed) == len(set(claimed)) == 100
+
+
+async def test_a_wake_up_comes_after_the_commit_and_not_after_a_failure(database: Database) -> None:
+    with pytest.raises(RuntimeError):
+        async with database.begin() as tx:
+            wake(tx, "outbox")
+            raise RuntimeError
+    assert database.signal("outbox").count == 0
+    async with database.begin() as tx:
+        wake(tx, "outbox")
+        assert database.signal("outbox").count == 0
+    assert database.signal("outbox").count == 1
+
+
+async def test_nothing_is_read_or_written_before_the_schema_is_checked(database: Database) -> None:
+    database.gate = "not checked"
+    with pytest.raises(Unavailable, match="not checked"):
+        async with database.begin():
+            pass
+    with pytest.raises(Unavailable, match="not checked"):
+        async with database.read():
+            pass
+
+
+async def test_a_broken_statement_is_not_called_unavailable(database: Database) -> None:
+    with pytest.raises(sa.exc.DBAPIError):
+        async with database.begin() as tx:
+            await tx.execute(sa.text("SELECT no_such_column FROM things"))
+
+
+async def test_a_database_that_is_down_is_unavailable() -> None:
+    async with open_database("postgresql://nobody@127.0.0.1:1/none", "probe") as opened:
+        opened.gate = None
+        with pytest.raises(Unavailable):
+            async with opened.begin():
+                pass
+
+
+async def test_another_scheme_is_refused_with_an_example() -> None:
+    with pytest.raises(StartupError, match="postgresql://.*sqlite:///"):
+        async with open_database("mysql://localhost/x", "probe"):
+            pass
