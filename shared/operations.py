@@ -33,11 +33,11 @@ class Check:
     hint: str | None = None
 
 
-Checks = Callable[[], Awaitable[Sequence[Check]]]
-"""What a service has beside its loop and outbox: overdue work, failed sendings, what is parked."""
+Checks = Callable[[str], Awaitable[Sequence[Check]]]
+"""What a service has in a workspace beside its loop and outbox: overdue work, failed sendings, what is parked."""
 
 
-async def _no_checks() -> Sequence[Check]:
+async def _no_checks(workspace: str) -> Sequence[Check]:
     return ()
 
 
@@ -66,7 +66,7 @@ def operation_routes(ground: Ground, outbox: sa.Table, *, checks: Checks = _no_c
             "database": await _database(ground, outbox),
             "log": await _lag(ground),
             "loop": _loop(ground),
-            "checks": await _checked(checks),
+            "checks": await _checked(checks, principal.workspace),
         }
 
     @router.get("/dead-letters")
@@ -133,9 +133,9 @@ async def _database(ground: Ground, outbox: sa.Table) -> dict[str, Any]:
         return {"ok": False, "reason": str(error)}
 
 
-async def _checked(checks: Checks) -> list[dict[str, Any]]:
+async def _checked(checks: Checks, workspace: str) -> list[dict[str, Any]]:
     try:
-        return [asdict(check) for check in await checks()]
+        return [asdict(check) for check in await checks(workspace)]
     except Unavailable:
         return []  # that the database is away stands in the status already
 
