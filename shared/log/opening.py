@@ -27,5 +27,5 @@ async def open_log(url: str) -> AsyncIterator[Log]:
     else:
         raise StartupError(
             f"AFTERWORD_LOG_URL must start with kafka:// or sqlite:///, not {url.split(':', 1)[0]!r}:"
-            " e.g. kafka://localhost:9092 or sqlite:///var/lib/afterword"
+            " e.g. kafka://localhost:9092 or sqlite:////var/lib/afterword"
         )

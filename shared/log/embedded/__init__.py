@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from shared.contracts.partitioner import partition_of
 from shared.errors import StartupError, Unavailable
@@ -34,7 +34,7 @@ class EmbeddedLog:
         with hold_directory(directory):
             try:
                 storage = await asyncio.to_thread(Storage, directory / "log.db")
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 raise StartupError(f"the log in {directory} cannot be opened: {error}") from error
             sweeping: asyncio.Task[None] | None = None
             try:
@@ -113,12 +113,15 @@ class EmbeddedProducer:
 
 
 def _parse(url: str) -> tuple[Path, float]:
-    parts = urlsplit(url)
-    query = parse_qs(parts.query)
+    directory, _, options = url.removeprefix("sqlite:///").partition("?")
+    query = parse_qs(options)
     try:
         sweep_seconds = float(query.pop("sweep_seconds", [str(SWEEP_SECONDS)])[-1])
     except ValueError:
         sweep_seconds = 0.0
-    if query or sweep_seconds <= 0 or parts.path in ("", "/"):
-        raise StartupError("an embedded log's URL reads sqlite:///DIRECTORY?sweep_seconds=SECONDS")
-    return Path(parts.path), sweep_seconds
+    if query or sweep_seconds <= 0 or not directory:
+        raise StartupError(
+            "an embedded log's URL reads sqlite:///DIRECTORY?sweep_seconds=SECONDS"
+            " (sqlite:////var/lib/afterword for an absolute one)"
+        )
+    return Path(directory), sweep_seconds

@@ -11,12 +11,13 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from shared.errors import Unavailable
+from shared.errors import StartupError, Unavailable
 from shared.log import Headers, Outgoing, Record, TopicPartition, TopicSpec
 from shared.log.embedded.writer import Writer
 
 Result = TypeVar("Result")
 _Row: TypeAlias = tuple[int, bytes, bytes | None, bytes | None, int]
+VERSION = 1
 BUSY_SECONDS = 5.0
 MOST_READ_BYTES = 8 * 1024 * 1024
 
@@ -53,7 +54,10 @@ class Storage:
     """One file; writes go through the writer's thread, reads through a second one. All may raise `Unavailable`."""
 
     def __init__(self, path: Path) -> None:
-        """Blocks: makes the tables when they are missing. Raises `sqlite3.Error`."""
+        """Blocks: makes the tables when they are missing.
+
+        Raises `sqlite3.Error`, `OSError`, and `StartupError` for a file that a newer release has written.
+        """
         self.topics: dict[str, TopicSpec] = {}
         self._ids: dict[str, int] = {}
         self._firsts: dict[TopicPartition, int] = {}
@@ -62,7 +66,7 @@ class Storage:
         self._last_ms = 0
         self._waiting: set[asyncio.Event] = set()
         writing = _connect(path)
-        writing.executescript(_TABLES)
+        _prepare(writing)
         _sync_directory(path.parent)
         self._load(writing)
         self._visible.update(self._nexts)
@@ -237,6 +241,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -16384")
     return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise StartupError(
+            f"the log's file is of version {version}, this program knows {VERSION}: run a newer one"
+        )
+    connection.executescript(_TABLES)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _sync_directory(directory: Path) -> None:

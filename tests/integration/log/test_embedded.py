@@ -104,6 +104,25 @@ async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
             pass
 
 
+async def test_a_file_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
+    async with open_log(f"sqlite:///{tmp_path}"):
+        pass
+    with sqlite3.connect(tmp_path / "log.db") as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(StartupError, match="version 99"):
+        async with open_log(f"sqlite:///{tmp_path}"):
+            pass
+
+
+async def test_a_relative_directory_is_below_where_the_process_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with open_log("sqlite:///here/log"):
+        assert (tmp_path / "here" / "log" / "log.db").exists()
+
+
 async def test_records_past_their_retention_are_deleted_from_the_front(tmp_path: Path) -> None:
     at = TopicPartition("events", 0)
     async with (
