@@ -1,0 +1,59 @@
+"""Tokens of survey links: unforgeable, rotatable, and silent about why they fail."""
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+
+from shared.errors import StartupError
+from shared.tokens import BadToken, KeyRing, Token
+
+TOKEN = Token("acme", "purchase-nps", "0198b3a1-0000-7000-8000-000000000000", datetime(2026, 12, 1, 8, tzinfo=UTC))
+
+
+def key(letter: bytes) -> str:
+    return base64.b64encode(letter * 32).decode()
+
+
+RING = KeyRing.parse(f"a:{key(b'a')}")
+
+
+def test_a_token_comes_back_as_it_was_signed_and_fits_a_path() -> None:
+    text = RING.sign(TOKEN)
+    assert RING.verify(text) == TOKEN
+    assert len(text) < 160
+    assert text.replace("-", "").replace("_", "").isalnum()
+
+
+def test_every_flipped_bit_is_noticed() -> None:
+    raw = bytearray(base64.urlsafe_b64decode(RING.sign(TOKEN) + "=="))
+    for place in range(len(raw)):
+        for bit in range(8):
+            forged = bytearray(raw)
+            forged[place] ^= 1 << bit
+            with pytest.raises(BadToken):
+                RING.verify(base64.urlsafe_b64encode(forged).decode().rstrip("="))
+
+
+@pytest.mark.parametrize("text", ["", "a", "=", "é", "A" * 2_000, RING.sign(TOKEN)[:-1], RING.sign(TOKEN) + "A", RING.sign(TOKEN) + "="])
+def test_what_is_not_a_token_is_refused(text: str) -> None:
+    with pytest.raises(BadToken):
+        RING.verify(text)
+
+
+def test_an_old_key_verifies_while_the_new_one_signs() -> None:
+    old = RING.sign(TOKEN)
+    rotated = KeyRing.parse(f"b:{key(b'b')}, a:{key(b'a')}")
+    assert rotated.verify(old) == TOKEN
+    with pytest.raises(BadToken):
+        RING.verify(rotated.sign(TOKEN))
+    with pytest.raises(BadToken):
+        KeyRing.parse(f"a:{key(b'c')}").verify(old)
+
+
+@pytest.mark.parametrize("text", ["", "a", "a:", "a:!!!", "a:" + base64.b64encode(b"short").decode(), ":" + key(b"a")])
+def test_a_key_ring_that_is_wrong_says_so_without_repeating_the_key(text: str) -> None:
+    with pytest.raises(StartupError, match="AFTERWORD_TOKEN_KEYS") as caught:
+        KeyRing.parse(text)
+    secret = text.partition(":")[2]
+    assert not secret or secret not in str(caught.value)
