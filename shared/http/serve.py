@@ -11,7 +11,7 @@ import uvicorn
 from prometheus_client import start_http_server
 from starlette.types import ASGIApp
 
-from shared.errors import StartupError
+from shared.errors import AfterwordError, StartupError
 from shared.http.app import Health
 from shared.telemetry import log
 
@@ -72,14 +72,19 @@ async def run(
         backlog=4096,
     )
     server = _Server(config)
-    sockets = [_bind(config)]
-    async with asyncio.TaskGroup() as group:
-        group.create_task(server.serve(sockets=sockets), name="http")
-        for service in services:
-            for index, work in enumerate(service.work):
-                group.create_task(_work(service.name, work, stop), name=f"{service.name}-{index}")
-        group.create_task(_announce(server, services, on_started, stop))
-        group.create_task(_shut_down(server, services, stop))
+    try:
+        with _bind(config) as listening:
+            async with asyncio.timeout(None) as grace, asyncio.TaskGroup() as group:
+                group.create_task(server.serve(sockets=[listening]), name="http")
+                for service in services:
+                    for work in service.work:
+                        group.create_task(_work(service.name, work, stop), name=service.name)
+                group.create_task(_announce(server, services, on_started, stop))
+                await stop.wait()
+                grace.reschedule(loop.time() + grace_seconds)
+                _drain(server, services)
+    except TimeoutError:
+        raise AfterwordError(f"gave up what was not finished within {grace_seconds:.0f} s of grace") from None
 
 
 async def _work(service: str, work: Work, stop: asyncio.Event) -> None:
@@ -99,8 +104,7 @@ async def _announce(
     on_started()
 
 
-async def _shut_down(server: _Server, services: Sequence[Service], stop: asyncio.Event) -> None:
-    await stop.wait()
+def _drain(server: _Server, services: Sequence[Service]) -> None:
     for service in services:
         service.health.draining = True
     log.info("draining", services=[service.name for service in services])
