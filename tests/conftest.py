@@ -1,5 +1,6 @@
 """Real parts for tests: one broker and one database server per run, started when first asked for."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -7,7 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from deploy.local.kafka import KafkaBroker
+from deploy.local.java import find_java
+from deploy.local.kafka import KafkaBroker, fetch_jars
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import MissingPart, interruptible
 
@@ -106,6 +108,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in _MARKED_BY_FIXTURE:
                 item.add_marker(_MARKED_BY_FIXTURE[fixture])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch the broker's jars before a test's timeout runs; the fixture says what is missing."""
+    if any("kafka_broker" in getattr(item, "fixturenames", ()) for item in session.items):
+        with contextlib.suppress(MissingPart):
+            fetch_jars(find_java())
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -176,23 +176,19 @@ def fetch_jars(java: Path) -> Path:
     print("Fetching Kafka with Maven (once) ...", file=sys.stderr)
     _CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_CACHE) as fresh:
-        subprocess.run(
+        answer = subprocess.run(
             [
-                *(
-                    maven,
-                    "-q",
-                    "-B",
-                    "-Dstyle.color=never",
-                    "-f",
-                    _POM,
-                    "dependency:copy-dependencies",
-                ),
-                f"-DoutputDirectory={fresh}/jars",
+                *(maven, "-q", "-B", "-Dstyle.color=never", "-f", _POM),
+                *("dependency:copy-dependencies", f"-DoutputDirectory={fresh}/jars"),
             ],
-            check=True,
+            check=False,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
             env=os.environ | {"JAVA_HOME": str(java.resolve().parents[1])},
         )
+        if answer.returncode:
+            raise MissingPart(f"Kafka, which Maven could not fetch: {answer.stdout[:500].strip()}")
         _publish(Path(fresh, "jars"), jars)
     return jars
 

@@ -147,15 +147,16 @@ def until(seconds: float) -> Iterator[float]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Take SIGTERM like Ctrl-C, so that both unwind the servers opened inside."""
+    """Take SIGTERM like Ctrl-C, so that both unwind the servers opened inside.
 
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    Ctrl-C itself is taken too where a shell that starts jobs in the background turned it off.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, signal.default_int_handler) for number in signals]
     try:
         yield
     except KeyboardInterrupt:
         print()
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in zip(signals, previous, strict=True):
+            signal.signal(number, handler)
