@@ -1,0 +1,1 @@
+"""The whole system under test, as its users meet it."""

@@ -1,0 +1,161 @@
+"""A whole running system: real processes on Kafka and PostgreSQL, or one embedded process, behind one client."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from services.cli.paths import SERVICES, service_of
+from tests.support import TOKEN_KEYS, write_access
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        port: int = made.getsockname()[1]
+        return port
+
+
+@dataclass
+class Process:
+    """One child process with its log file; `crash_at` names the crash point it dies at."""
+
+    name: str
+    arguments: list[str]
+    environment: dict[str, str]
+    log: Path
+    child: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, crash_at: str | None = None) -> None:
+        environment = self.environment | ({"AFTERWORD_CRASH_AT": crash_at} if crash_at else {})
+        with self.log.open("ab") as output:
+            self.child = subprocess.Popen(
+                [sys.executable, "-m", "services.cli", *self.arguments],
+                env=environment, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            )
+
+    def running(self) -> bool:
+        return self.child is not None and self.child.poll() is None
+
+    def end(self, how: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> int:
+        """Send the signal and wait; returns the exit code."""
+        assert self.child is not None
+        if self.running():
+            self.child.send_signal(how)
+        return self.child.wait(seconds)
+
+    def wait_for_exit(self, seconds: float = 30) -> int:
+        assert self.child is not None
+        return self.child.wait(seconds)
+
+
+@dataclass
+class System:
+    """A system by its processes and the URL of each service."""
+
+    processes: dict[str, Process]
+    urls: dict[str, str]
+    keys: dict[str, str]
+    directory: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def url(self, path: str) -> str:
+        return self.urls[service_of(path) or "ingest"] + path
+
+    def client(self, workspace: str = "acme") -> "Client":
+        return Client(self, workspace)
+
+    def wait_until_ready(self, *names: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        for name in names or self.processes:
+            service = name if name in self.urls else "ingest"
+            while not _ready(self.urls[service]):
+                process = self.processes[name]
+                assert process.running(), f"{name} ended: {process.log.read_text()[-3000:]}"
+                assert time.monotonic() < deadline, f"{name} not ready: {process.log.read_text()[-3000:]}"
+                time.sleep(0.05)
+
+    def end(self) -> None:
+        for process in self.processes.values():
+            if process.running():
+                process.end(signal.SIGTERM)
+
+
+class Client(httpx.AsyncClient):
+    """The public API of whichever service answers a path, with a workspace's key."""
+
+    def __init__(self, system: System, workspace: str) -> None:
+        super().__init__(
+            headers={"authorization": f"Bearer {system.keys[workspace]}"}, timeout=30, trust_env=False
+        )
+        self._system = system
+
+    def _merge_url(self, url: Any) -> httpx.URL:
+        text = str(url)
+        return httpx.URL(text if text.startswith("http") else self._system.url(text))
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready", trust_env=False, timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def base_environment(directory: Path) -> dict[str, str]:
+    """What every process needs of the environment, and nothing of the tester's own settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AFTERWORD_")}
+    return kept | {
+        "AFTERWORD_ACCESS_FILE": str(directory / "access.yaml"),
+        "AFTERWORD_TOKEN_KEYS": TOKEN_KEYS,
+        "AFTERWORD_ALLOW_LOOPBACK": "true",
+        "AFTERWORD_CONTEXT": str(directory / "context.yaml"),
+        "AFTERWORD_HOST": "127.0.0.1",
+    }
+
+
+def distributed(
+    directory: Path, *, log_url: str, database_url: str, workspaces: dict[str, dict[str, Any]] | None = None,
+    replicas: dict[str, int] | None = None,
+) -> System:
+    """Prepare topics and schemas and describe the processes; none is started yet. Extra replicas of a service are
+    named SERVICE-2, ...; the client talks to the first."""
+    keys = write_access(directory / "access.yaml", workspaces)
+    urls = {name: f"http://127.0.0.1:{free_port()}" for name in SERVICES}
+    environment = base_environment(directory) | {
+        "AFTERWORD_LOG_URL": log_url,
+        "AFTERWORD_DATABASE_URL": database_url,
+        "AFTERWORD_PUBLIC_URL": urls["ingest"],
+    }
+    processes: dict[str, Process] = {}
+    for name in SERVICES:
+        for number in range(1, (replicas or {}).get(name, 1) + 1):
+            label = name if number == 1 else f"{name}-{number}"
+            port = urls[name].rpartition(":")[2] if number == 1 else str(free_port())
+            processes[label] = Process(
+                label, ["serve", name], environment | {"AFTERWORD_PORT": port}, directory / f"{label}.log"
+            )
+    for command in (["topics", "create"], ["migrate"]):
+        subprocess.run(
+            [sys.executable, "-m", "services.cli", *command], env=environment, check=True, timeout=120,
+            stdout=subprocess.DEVNULL,
+        )
+    return System(processes, urls, keys, directory, environment)
+
+
+def embedded(directory: Path) -> System:
+    """Describe one `afterword dev` process on a directory."""
+    port = free_port()
+    key = "awk_dev_0123456789abcdef"
+    arguments = ["dev", "--port", str(port), "--data", str(directory / "data"), "--key", key]
+    process = Process("dev", arguments, base_environment(directory), directory / "dev.log")
+    urls = dict.fromkeys(SERVICES, f"http://127.0.0.1:{port}")
+    return System({"dev": process}, urls, {"acme": key}, directory, process.environment)
