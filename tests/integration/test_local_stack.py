@@ -78,10 +78,12 @@ async def test_a_killed_database_server_comes_back_with_what_was_committed(
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)")
     postgres_server.kill()
-    with pytest.raises(ConnectionRefusedError):
-        await asyncpg.connect(postgres_url, timeout=5)
-    connection.terminate()
-    postgres_server.start()
+    try:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncpg.connect(postgres_url, timeout=5)
+        connection.terminate()
+    finally:
+        postgres_server.start()
     connection = await asyncpg.connect(postgres_url)
     assert await connection.fetchval("SELECT n FROM kept") == 1
     await connection.close()
