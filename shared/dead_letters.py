@@ -22,7 +22,9 @@ def dead_letter(record: Record, service: str, reason: str) -> Outgoing:
     }
     headers = tuple((f"{_PREFIX}{name}", value.encode()) for name, value in origin.items())
     key = record.key if record.key is not None else b""
-    return Outgoing(dead_letter_topic(record.topic, service), key, record.value, (*record.headers, *headers))
+    return Outgoing(
+        dead_letter_topic(record.topic, service), key, record.value, (*record.headers, *headers)
+    )
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,11 @@ class DeadLetter:
 
 def read_back(letter: Record) -> DeadLetter:
     """Undo `dead_letter`: the original record with its origin."""
-    origin = {name.removeprefix(_PREFIX): value.decode() for name, value in letter.headers if name.startswith(_PREFIX)}
+    origin = {
+        name.removeprefix(_PREFIX): value.decode("utf-8", "replace")
+        for name, value in letter.headers
+        if name.startswith(_PREFIX)
+    }
     record = Record(
         topic=origin["topic"],
         partition=int(origin["partition"]),
@@ -51,7 +57,9 @@ def read_back(letter: Record) -> DeadLetter:
     return DeadLetter(f"{letter.topic}:{letter.offset}", origin["reason"], record, died_at)
 
 
-async def list_dead_letters(log: Log, service: str, topics: Sequence[str], *, limit: int) -> list[DeadLetter]:
+async def list_dead_letters(
+    log: Log, service: str, topics: Sequence[str], *, limit: int
+) -> list[DeadLetter]:
     """The newest dead letters of a service, newest first. May take long on a long topic; raises `Unavailable`."""
     letters: list[DeadLetter] = []
     for topic in topics:
@@ -63,10 +71,15 @@ async def list_dead_letters(log: Log, service: str, topics: Sequence[str], *, li
     return sorted(letters, key=lambda letter: letter.died_at, reverse=True)[:limit]
 
 
-async def find_dead_letter(log: Log, service: str, topics: Sequence[str], id: str) -> DeadLetter | None:
+async def find_dead_letter(
+    log: Log, service: str, topics: Sequence[str], id: str
+) -> DeadLetter | None:
     """The dead letter of that id, None when there is none. Raises `Unavailable`."""
     name, _, offset = id.rpartition(":")
-    if name not in {dead_letter_topic(topic, service) for topic in topics} or not offset.isdecimal():
+    if (
+        name not in {dead_letter_topic(topic, service) for topic in topics}
+        or not offset.isdecimal()
+    ):
         return None
     records = await log.read(TopicPartition(name, 0), int(offset), max_records=1)
     return read_back(records[0]) if records and records[0].offset == int(offset) else None

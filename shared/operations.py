@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from shared.auth import Principal, Scope, requires
 from shared.contracts.keys import decode_key
+from shared.contracts.topics import Topic
 from shared.dead_letters import DeadLetter, find_dead_letter, list_dead_letters
 from shared.errors import Unavailable, Undecodable
 from shared.http.pages import Limit
@@ -70,10 +71,12 @@ def operation_routes(ground: Ground, outbox: sa.Table, *, checks: Checks = _no_c
         }
 
     @router.get("/dead-letters")
-    async def dead_letters(principal: Reader, limit: Limit = 100) -> dict[str, list[DeadLetterJson]]:
+    async def dead_letters(
+        principal: Reader, limit: Limit = 100
+    ) -> dict[str, list[DeadLetterJson]]:
         """The newest dead letters, newest first."""
         letters = await list_dead_letters(ground.log, ground.service, ground.topics, limit=10_000)
-        ours = [letter for letter in letters if _belongs(letter, principal)]
+        ours = [letter for letter in letters if _belongs(ground, letter, principal)]
         return {"items": [_json(letter) for letter in ours[:limit]]}
 
     @router.get("/dead-letters/{id}")
@@ -105,12 +108,16 @@ def operation_routes(ground: Ground, outbox: sa.Table, *, checks: Checks = _no_c
 
 async def _find(ground: Ground, principal: Principal, id: str) -> DeadLetter:
     letter = await find_dead_letter(ground.log, ground.service, ground.topics, id)
-    if letter is None or not _belongs(letter, principal):
+    if letter is None or not _belongs(ground, letter, principal):
         raise not_found("dead letter", id)
     return letter
 
 
-def _belongs(letter: DeadLetter, principal: Principal) -> bool:
+def _belongs(ground: Ground, letter: DeadLetter, principal: Principal) -> bool:
+    """Whose a letter is: an inlet's is its workspace's, whatever its key says, for others chose that key."""
+    topic = letter.record.topic
+    if topic not in set(Topic):
+        return ground.access.inlets().get(topic) == principal.workspace
     try:
         return decode_key(letter.record.key).workspace == principal.workspace
     except Undecodable:
@@ -121,8 +128,14 @@ def _json(letter: DeadLetter, value: str | None = None) -> DeadLetterJson:
     record = letter.record
     key = (record.key or b"").decode("utf-8", "replace")
     return DeadLetterJson(
-        id=letter.id, topic=record.topic, partition=record.partition, offset=record.offset,
-        key=key, reason=letter.reason, died_at=letter.died_at, value=value,
+        id=letter.id,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=key,
+        reason=letter.reason,
+        died_at=letter.died_at,
+        value=value,
     )
 
 
@@ -156,5 +169,8 @@ def _loop(ground: Ground) -> dict[str, Any]:
         return {"ok": True}
     status = ground.worker.status
     stopped = [{**p._asdict(), "reason": reason} for p, reason in status.stopped.items()]
-    return {"ok": not stopped and status.waiting_for is None, "waiting_for": status.waiting_for, "stopped": stopped}
-
+    return {
+        "ok": not stopped and status.waiting_for is None,
+        "waiting_for": status.waiting_for,
+        "stopped": stopped,
+    }

@@ -33,8 +33,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        presented = headers.get(b"x-request-id", b"").decode("latin-1")
-        request_id = presented if _REQUEST_ID.match(presented) else str(uuid_utils.uuid7())
+        request_id = request_id_of(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         bound = {"request_id": request_id}
         if traceparent := trace_of(headers):
@@ -55,6 +54,12 @@ class RequestContext:
         finally:
             route = getattr(scope.get("route"), "path", "other")
             HTTP_SECONDS.labels(self.service, route, status).observe(time.monotonic() - started)
+
+
+def request_id_of(headers: dict[bytes, bytes]) -> str:
+    """The id that the client gave this request, or a new one."""
+    presented = headers.get(b"x-request-id", b"").decode("latin-1")
+    return presented if _REQUEST_ID.match(presented) else str(uuid_utils.uuid7())
 
 
 def trace_of(headers: dict[bytes, bytes]) -> str | None:
@@ -78,7 +83,9 @@ class CleanBody:
             body = await read_body(scope, receive, self.max_bytes)
             check_body(scope, body)
         except Problem as problem:
-            log.info("request_refused", path=scope["path"], status=problem.status, reason=problem.detail)
+            log.info(
+                "request_refused", path=scope["path"], status=problem.status, reason=problem.detail
+            )
             await problem.response(scope.get("state", {}).get("request_id"))(scope, receive, send)
             return
         sent = False
@@ -97,9 +104,13 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     """The request's body. Raises a 400, 408, 413 or 415 `Problem`; never holds more than `max_bytes`."""
     headers = dict(scope["headers"])
     if b"transfer-encoding" in headers and b"content-length" in headers:
-        raise Problem(400, "ambiguous-length", "Send Content-Length or Transfer-Encoding, not both.")
+        raise Problem(
+            400, "ambiguous-length", "Send Content-Length or Transfer-Encoding, not both."
+        )
     if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise Problem(415, "content-encoding", "The body must not be compressed: leave Content-Encoding out.")
+        raise Problem(
+            415, "content-encoding", "The body must not be compressed: leave Content-Encoding out."
+        )
     declared = headers.get(b"content-length", b"0")
     too_large = Problem(413, "too-large", f"The body is larger than {max_bytes} bytes.")
     if declared.isdigit() and int(declared) > max_bytes:
@@ -111,7 +122,9 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Problem(400, "disconnected", "The connection closed before the body was complete.")
+                    raise Problem(
+                        400, "disconnected", "The connection closed before the body was complete."
+                    )
                 chunk = message.get("body", b"")
                 size += len(chunk)
                 if size > max_bytes:
@@ -120,7 +133,9 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
                 if not message.get("more_body"):
                     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
     except TimeoutError:
-        raise Problem(408, "slow-body", f"The body did not arrive within {_BODY_SECONDS:.0f} s.") from None
+        raise Problem(
+            408, "slow-body", f"The body did not arrive within {_BODY_SECONDS:.0f} s."
+        ) from None
 
 
 def check_body(scope: Scope, body: bytes) -> None:
@@ -132,7 +147,11 @@ def check_body(scope: Scope, body: bytes) -> None:
     if media == "application/x-www-form-urlencoded" or media == "multipart/form-data":
         return
     if media != "application/json" and not media.endswith("+json"):
-        raise Problem(415, "content-type", f"The body must be application/json, not {media[:100] or 'undeclared'}.")
+        raise Problem(
+            415,
+            "content-type",
+            f"The body must be application/json, not {media[:100] or 'undeclared'}.",
+        )
     check_json(body)
 
 
@@ -143,4 +162,8 @@ def check_json(body: bytes) -> None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "not-json", f"The body is not JSON: {error}") from None
     if _NUL.search(body):
-        raise Problem(422, "nul-character", "The body contains the NUL character (\\u0000), which cannot be stored.")
+        raise Problem(
+            422,
+            "nul-character",
+            "The body contains the NUL character (\\u0000), which cannot be stored.",
+        )
