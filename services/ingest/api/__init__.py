@@ -1,0 +1,1 @@
+"""The routes of the ingest service, one file per noun."""

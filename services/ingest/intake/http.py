@@ -1,0 +1,137 @@
+"""POST /v1/events, in front of the application: the hot path, which needs the log and nothing else."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from services.ingest.rules.requests import Intake, accepted_json, read_request
+from shared import crash
+from shared.auth import Access, Principal, Scope, authorised
+from shared.contracts.envelope import TRACEPARENT
+from shared.contracts.keys import Key
+from shared.contracts.topics import Topic
+from shared.errors import Refused, Unavailable
+from shared.http.middleware import MAX_BODY_BYTES, read_body, request_id_of, trace_of
+from shared.http.problems import FieldError, Problem, invalid, unavailable
+from shared.log import Outgoing, Producer
+from shared.telemetry import EVENTS_ACCEPTED, EVENTS_REFUSED, HTTP_SECONDS, log
+
+PATH: Final = "/v1/events"
+_DOOR: Final = "http"
+_REQUEST_BYTES: Final = 4 * 1024
+"""What a request costs beside its body; without it many empty ones would count for nothing."""
+
+_accepted = EVENTS_ACCEPTED.labels(_DOOR)
+_refused = EVENTS_REFUSED.labels(_DOOR)
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass
+class EventsDoor:
+    """Answers POST /v1/events itself and passes everything else on. The database is never asked."""
+
+    app: ASGIApp
+    access: Access
+    producer: Producer
+    in_flight_bytes: int
+    _in_flight: int = field(default=0, init=False)
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self.app(scope, receive, send)
+            return
+        started = time.monotonic()
+        headers = dict(scope["headers"])
+        request_id = request_id_of(headers)
+        try:
+            answer = await self._answer(scope, headers, receive)
+            status, kind, extra = 202, b"application/json", {}
+            body = _encode(answer)
+        except Problem as problem:
+            log.info("events_refused", request_id=request_id, status=problem.status, reason=problem.detail)
+            status, kind, extra = problem.status, b"application/problem+json", problem.headers()
+            body = _encode(problem.body(request_id))
+        except Exception as error:  # noqa: BLE001 - logged whole and answered 500, as the application does
+            log.error("request_failed", path=PATH, request_id=request_id, exc_info=error)
+            status, kind, extra = 500, b"application/problem+json", {}
+            body = _encode(Problem(500, "internal", "The request failed; its id is in the log.").body(request_id))
+        HTTP_SECONDS.labels("ingest", PATH, status).observe(time.monotonic() - started)
+        await _respond(send, status, kind, extra, request_id, body)
+
+    async def _answer(self, scope: AsgiScope, headers: dict[bytes, bytes], receive: Receive) -> dict[str, Any]:
+        if scope["method"] != "POST":
+            raise Problem(405, "method-not-allowed", f"{PATH} takes POST only.")
+        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        principal = authorised(self.access, authorization, Scope.EVENTS_WRITE)
+        report = _wants_report(scope["query_string"])
+        size = _expected(headers)
+        if self._in_flight + size > self.in_flight_bytes:
+            raise unavailable("Too many events wait for the log's acknowledgement; send this again later.")
+        self._in_flight += size
+        try:
+            body = await read_body(scope, receive, MAX_BODY_BYTES)
+            intake = read_request(headers, body, datetime.now(UTC))
+            if intake.bad:
+                _refused.inc(len(intake.bad))
+                if not (report and intake.good):
+                    raise intake.problem()
+            await self._append(principal, intake, trace_of(headers))
+        finally:
+            self._in_flight -= size
+        return accepted_json(intake)
+
+    async def _append(self, principal: Principal, intake: Intake, traceparent: str | None) -> None:
+        headers = ((TRACEPARENT, traceparent.encode()),) if traceparent else ()
+        records = [
+            Outgoing(Topic.EVENTS, Key(principal.workspace, event.subject).encode(), event.value, headers)
+            for event in intake.good
+        ]
+        try:
+            await self.producer.send(records)
+        except Unavailable as error:
+            log.warning("events_not_acknowledged", workspace=principal.workspace, reason=str(error))
+            raise unavailable(
+                "The log did not acknowledge in time. Send the same again: an event counts once by source and id."
+            ) from error
+        except Refused as error:
+            raise invalid([FieldError(f"[{error.index}]", "is refused by the log", "a smaller event")]) from error
+        crash.point(crash.Point.INTAKE_AFTER_APPEND)
+        _accepted.inc(len(records))
+
+
+def _expected(headers: Mapping[bytes, bytes]) -> int:
+    """What the request will hold in memory: its declared size, the largest where it declares none."""
+    declared = headers.get(b"content-length", b"")
+    size = int(declared) if declared.isdigit() and len(declared) < 10 else MAX_BODY_BYTES
+    return min(size, MAX_BODY_BYTES) + _REQUEST_BYTES
+
+
+def _wants_report(query: bytes) -> bool:
+    if not query:
+        return False
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20).get("invalid", [])
+    if values not in ([], ["report"]):
+        raise invalid([FieldError("invalid", f"is {values[-1][:60]!r}", "report, or left out")])
+    return bool(values)
+
+
+async def _respond(
+    send: Send, status: int, kind: bytes, extra: Mapping[str, str], request_id: str, body: bytes
+) -> None:
+    headers = [
+        (b"content-type", kind),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+    ]
+    headers += [(name.encode(), value.encode()) for name, value in extra.items()]
+    if status == 405:
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,39 @@
+"""The composition of the ingest service: what it opens, what it serves, what it runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from services.ingest.context import Context
+from services.ingest.intake.documentation import document_events
+from services.ingest.intake.http import EventsDoor
+from services.ingest.intake.inlets import inlet_subscriptions
+from services.ingest.settings import Settings
+from services.ingest.tables import leases, outbox
+from shared.auth import Access
+from shared.http.app import create_app
+from shared.http.serve import Service
+from shared.log import Log
+from shared.operations import operation_routes
+from shared.runtime import consume, open_ground, relay
+from shared.schema import Schema
+
+SCHEMA = Schema("ingest", Path(__file__).parent / "migrations")
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIterator[Service]:
+    """Open the service until the context ends. Raises `StartupError` for a setting or a schema that is wrong."""
+    async with open_ground(settings, log, access, SCHEMA) as ground:
+        context = Context(ground.database, access, ground.keys, settings)
+        subscriptions = inlet_subscriptions(access.inlets(), ground.producer)
+        if subscriptions:
+            await consume(ground, subscriptions)
+        relay(ground, outbox, leases)
+        routers = [
+            operation_routes(ground, outbox),
+        ]
+        app = create_app("ingest", access=access, context=context, routers=routers, health=ground.health)
+        document_events(app)
+        door = EventsDoor(app, access, ground.producer, settings.in_flight_bytes)
+        yield Service("ingest", door, ground.health, ground.work)

@@ -1,0 +1,8 @@
+"""Runs this service's migrations on the connection that `migrate` hands over."""
+
+from alembic import context
+
+from services.ingest.tables import metadata
+from shared.schema import run_migrations
+
+run_migrations(context, metadata)

@@ -1,0 +1,1 @@
+"""The decisions of the ingest service: pure, values in and values out."""

@@ -1,0 +1,15 @@
+"""What the ingest service is told by its environment, beside what every process is."""
+
+from pydantic import Field
+
+import shared.settings
+
+
+class Settings(shared.settings.Settings):
+    """Inlets are taken from the access file when the process starts: one that is added later needs a restart."""
+
+    in_flight_bytes: int = Field(
+        64 * 1024 * 1024,
+        description="Bytes of events that may wait for the log's acknowledgement; beyond it events are answered 503",
+        ge=2 * 1024 * 1024,
+    )
