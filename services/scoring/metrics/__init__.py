@@ -1,7 +1,7 @@
 """The one definition of every score: pure functions of an integer histogram (value -> count)."""
 
 from services.scoring.metrics.intervals import Interval, wilson
-from services.scoring.metrics.report import FIXED_SCALES, Scale, score
+from services.scoring.metrics.report import FIXED_SCALES, METHODS, Scale, score
 from services.scoring.metrics.scores import (
     LEVEL,
     SMALL_N,
@@ -19,6 +19,7 @@ from services.scoring.metrics.scores import (
 __all__ = [
     "FIXED_SCALES",
     "LEVEL",
+    "METHODS",
     "SMALL_N",
     "Interval",
     "Scale",

@@ -11,6 +11,15 @@ Scale = tuple[int, int]
 FIXED_SCALES: Mapping[str, Scale] = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 JSON_DECIMALS = 4
 
+METHODS: Mapping[str, str] = {
+    "nps": "promoters (9-10) minus detractors (0-6) in points; adjusted Wald interval",
+    "csat": "share of 4-5 in percent, Wilson interval; beside it the mean, adjusted Wald interval",
+    "ces": "share of 5-7 in percent, Wilson interval; beside it the mean, adjusted Wald interval",
+    "rating": "mean on the question's own scale; adjusted Wald interval",
+    "choice": "each option's share of those who answered in percent; Wilson interval",
+}
+"""How each kind is scored, in a sentence for readers of scores."""
+
 
 def score(
     kind: str,

@@ -1,0 +1,156 @@
+"""POST .../rebuild: the histograms computed anew from the facts, what had drifted, and new dimensions."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field, StrictBool
+
+from services.scoring import rules
+from services.scoring.api.context import Context, context_of
+from services.scoring.rules import Cell, Rollup
+from services.scoring.store import cells, facts, rollups
+from services.scoring.store.scores import BUILT_IN
+from shared.auth import Principal, Scope, requires
+from shared.conditions import ConditionError, parse_path
+from shared.db import Tx
+from shared.http.app import Body
+from shared.http.problems import FieldError, invalid
+from shared.telemetry import log
+
+MAX_DIMENSIONS = 8
+_PAGE = 2_000
+_SHOWN = 100
+_ROOTS = frozenset({"data", "customer"})
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+router = APIRouter(prefix="/v1/operations/scoring", tags=["operations"])
+
+
+class Rebuild(Body):
+    """What to rebuild with; without anything the histograms are checked and put right."""
+
+    dimensions: dict[Name, str | None] = Field(
+        {},
+        max_length=MAX_DIMENSIONS,
+        description="Dimensions to keep apart from now on: name -> path such as data.tier or customer.segment, or"
+        " null for one that responses bring",
+    )
+    remove: list[Name] = Field([], max_length=MAX_DIMENSIONS, description="Dimensions no longer to keep apart")
+    dry_run: StrictBool = Field(False, description="Only report")
+
+
+class Drifted(BaseModel):
+    """A cell whose count was not what the facts say."""
+
+    id: str
+    stored: int
+    right: int
+
+
+class Rebuilt(BaseModel):
+    """What was found and, unless it was a dry run, put right."""
+
+    dimensions: dict[str, str | None]
+    facts: int
+    cells: int
+    drifted: int
+    drift: list[Drifted] = Field(description=f"The first {_SHOWN} cells that had drifted")
+    dry_run: bool
+
+
+@dataclass
+class _Recount:
+    """What the facts say: with the dimensions that stood, and with those that are wanted."""
+
+    facts: int = 0
+    standing: Counter[Cell] = field(default_factory=Counter)
+    wanted: Counter[Cell] = field(default_factory=Counter)
+
+
+@router.post("/rebuild")
+async def rebuild(
+    body: Rebuild,
+    principal: Annotated[Principal, Depends(requires(Scope.OPERATIONS_WRITE))],
+    context: Annotated[Context, Depends(context_of)],
+) -> Rebuilt:
+    """Compute the workspace's histograms from its facts, report what differed, and put it right in one transaction.
+
+    Responses that arrive meanwhile wait for its end. A new dimension is derived for all facts there are, from the
+    transaction and the customer as they were, and for all that come.
+    """
+    workspace = principal.workspace
+    async with context.database.begin() as tx:
+        standing = await rollups.take(tx, workspace, context.rollup)
+        wanted = _wanted(body, standing, await rollups.brought_names(tx, workspace))
+        told = await _recount(tx, workspace, standing, wanted, store=not body.dry_run)
+        stored = await cells.counts(tx, workspace)
+        drift = rules.drifts(stored, {cell.id: n for cell, n in told.standing.items()})
+        if not body.dry_run:
+            await rollups.declare(tx, workspace, wanted)
+            await _put_right(tx, workspace, stored, told.wanted)
+    log.info("scores_rebuilt", workspace=workspace, by=principal.id, drifted=len(drift), dry_run=body.dry_run)
+    return Rebuilt(
+        dimensions=dict(wanted),
+        facts=told.facts,
+        cells=len(told.wanted),
+        drifted=len(drift),
+        drift=[Drifted(**asdict(one)) for one in drift[:_SHOWN]],
+        dry_run=body.dry_run,
+    )
+
+
+def _wanted(body: Rebuild, standing: Rollup, brought: set[str]) -> Rollup:
+    errors = [
+        FieldError(f"remove[{i}]", f"{name!r} is not kept apart", f"one of: {', '.join(sorted(standing))}")
+        for i, name in enumerate(body.remove)
+        if name not in standing
+    ]
+    for name, path in body.dimensions.items():
+        errors += _problems(name, path, brought | standing.keys())
+    wanted = {name: path for name, path in standing.items() if name not in body.remove} | body.dimensions
+    if len(wanted) > MAX_DIMENSIONS:
+        errors.append(FieldError("dimensions", f"{len(wanted)} would be kept apart", f"at most {MAX_DIMENSIONS}"))
+    if errors:
+        raise invalid(errors)
+    return wanted
+
+
+def _problems(name: str, path: str | None, known: set[str]) -> list[FieldError]:
+    at = f"dimensions.{name}"
+    if name in BUILT_IN:
+        return [FieldError(at, "is built in and always kept apart", "another name")]
+    if path is None:
+        message = "no response ever brought it", f"a path such as data.{name}, or one of: {', '.join(sorted(known))}"
+        return [] if name in known else [FieldError(at, *message)]
+    try:
+        parse_path(path, _ROOTS, at=at)
+    except ConditionError as error:
+        return [FieldError(problem.at, problem.message, problem.expected) for problem in error.problems]
+    return []
+
+
+async def _recount(tx: Tx, workspace: str, standing: Rollup, wanted: Rollup, *, store: bool) -> _Recount:
+    """Count all facts anew, page by page; with `store`, facts keep what the wanted dimensions derive."""
+    found = _Recount()
+    same = wanted == standing
+    after = ""
+    while page := await facts.page(tx, workspace, after, _PAGE):
+        after = page[-1].response
+        found.facts += len(page)
+        moved = page if same else [replace(fact, derived=rules.derive(fact, wanted)) for fact in page]
+        for fact, there in zip(page, moved, strict=True):
+            found.standing.update(rules.cells_of(fact, standing))
+            found.wanted.update(rules.cells_of(there, wanted))
+        if store and not same:
+            pairs = zip(page, moved, strict=True)
+            await facts.derive_again(tx, [there for fact, there in pairs if there.derived != fact.derived])
+    return found
+
+
+async def _put_right(tx: Tx, workspace: str, stored: Mapping[str, int], right: Mapping[Cell, int]) -> None:
+    by_id = {cell.id: cell for cell in right}
+    wrong = {cell: right[cell] for id, cell in by_id.items() if stored.get(id) != right[cell]}
+    await cells.put_right(tx, workspace, wrong, stored.keys() - by_id.keys())

@@ -1,0 +1,39 @@
+"""Opens the scoring service: its database, the loop that counts responses, and its routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from services.scoring import tables
+from services.scoring.api import rebuild, scores
+from services.scoring.api.context import Context
+from services.scoring.settings import Settings
+from services.scoring.worker import Counting
+from shared.auth import Access
+from shared.contracts.topics import Topic
+from shared.http.app import create_app
+from shared.http.serve import Service
+from shared.log import Log
+from shared.operations import operation_routes
+from shared.runtime import consume, open_ground, relay
+from shared.schema import Schema
+from shared.worker import Subscription
+
+SCHEMA = Schema("scoring", Path(__file__).parent / "migrations")
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIterator[Service]:
+    """The service, open until the context ends. Raises `StartupError`."""
+    async with open_ground(settings, log, access, SCHEMA) as ground:
+        counting = Counting(ground.database, settings.rollup)
+        await consume(ground, {Topic.RESPONSES: Subscription(counting.handle)})
+        relay(ground, tables.outbox, tables.leases)
+        app = create_app(
+            "scoring",
+            access=access,
+            context=Context(ground.database, settings.rollup),
+            routers=[scores.router, rebuild.router, operation_routes(ground, tables.outbox)],
+            health=ground.health,
+        )
+        yield Service("scoring", app, ground.health, ground.work)

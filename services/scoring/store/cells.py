@@ -1,0 +1,45 @@
+"""The cells of the histograms: added to in bulk, compared with the facts, put right."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.scoring.rules import Cell, CountBroken
+from services.scoring.tables import cells
+from shared.db import Tx, Upsert, insert
+
+_KEY = ("workspace", "id")
+_ADD = Upsert(_KEY, add=("n",))
+_REPLACE = Upsert(_KEY, replace=("n",))
+
+
+async def add(tx: Tx, changes: Mapping[tuple[str, Cell], int]) -> None:
+    """Add the changes to the cells, in key order. Raises `CountBroken` when one would count less than nothing."""
+    rows = [_row(workspace, cell, change) for (workspace, cell), change in changes.items()]
+    rows.sort(key=lambda row: (row["workspace"], row["id"]))
+    written = await insert(tx, cells, rows, upsert=_ADD, returning=("workspace", "id", "metric", "n"))
+    for row in written:
+        if row.n < 0:
+            raise CountBroken(f"the cell {row.id} of {row.metric} in {row.workspace} would count {row.n}: rebuild")
+
+
+async def counts(tx: Tx, workspace: str) -> dict[str, int]:
+    """How much each cell of the workspace counts, by its id."""
+    statement = sa.select(cells.c.id, cells.c.n).where(cells.c.workspace == workspace)
+    return {row.id: row.n for row in await tx.execute(statement)}
+
+
+async def put_right(tx: Tx, workspace: str, right: Mapping[Cell, int], gone: Iterable[str]) -> None:
+    """Make these cells count what is right and remove those of these ids; the workspace is taken for a rebuild."""
+    rows = [_row(workspace, cell, n) for cell, n in right.items()]
+    rows.sort(key=lambda row: (row["workspace"], row["id"]))
+    await insert(tx, cells, rows, upsert=_REPLACE)
+    ids = sorted(gone)
+    for start in range(0, len(ids), 10_000):
+        chunk = cells.c.id.in_(ids[start : start + 10_000])
+        await tx.execute(sa.delete(cells).where(cells.c.workspace == workspace, chunk))
+
+
+def _row(workspace: str, cell: Cell, n: int) -> dict[str, Any]:
+    return cell._asdict() | {"workspace": workspace, "id": cell.id, "dimensions": dict(cell.dimensions), "n": n}

@@ -1,0 +1,98 @@
+"""Facts and their answers: claimed once per revision, loaded and replaced in bulk."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.scoring.rules import Counted, Fact
+from services.scoring.tables import answers, facts
+from shared.db import Tx, Upsert, insert, load
+
+_COLUMNS = tuple(column.name for column in facts.c)
+_STATE = tuple(name for name in _COLUMNS if name not in ("workspace", "response"))
+_NEWER = Upsert(("workspace", "response"), replace=_STATE, newer="revision")
+
+Key = tuple[str, str]
+
+
+async def claim(tx: Tx, wanted: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
+    """Write the facts that are newer than what stands; return what they replace and what is new of them.
+
+    The rows stay locked until the transaction ends, in key order: insert first, so that a response seen for the
+    first time locks too, then lock those that stood already.
+    """
+    ordered = sorted(wanted, key=lambda fact: fact.key)
+    claimed = await insert(tx, facts, [_row(fact) for fact in ordered], returning=("workspace", "response"))
+    fresh = {(row.workspace, row.response) for row in claimed}
+    if len(fresh) == len(ordered):
+        return [], ordered
+    standing = await load(
+        tx, [facts.c.workspace, facts.c.response, facts.c.revision], [facts.c.workspace, facts.c.response],
+        [fact.key for fact in ordered if fact.key not in fresh], lock=True,
+    )  # fmt: skip
+    revisions = {(row.workspace, row.response): row.revision for row in standing}
+    newer = [fact for fact in ordered if fact.key not in fresh and fact.revision > revisions[fact.key]]
+    old = await _load(tx, [fact.key for fact in newer])
+    await insert(tx, facts, [_row(fact) for fact in newer], upsert=_NEWER)
+    return old, [fact for fact in ordered if fact.key in fresh] + newer
+
+
+async def replace_answers(tx: Tx, old: Sequence[Fact], new: Sequence[Fact]) -> None:
+    """Let the answers of the new facts stand where those of the old ones stood; the rows' facts are locked."""
+    for workspace, responses in _by_workspace(fact for fact in old if fact.counted).items():
+        gone = sa.and_(answers.c.workspace == workspace, answers.c.response.in_(responses))
+        await tx.execute(sa.delete(answers).where(gone))
+    rows = [
+        {"workspace": fact.workspace, "response": fact.response, **one._asdict()}
+        for fact in new
+        for one in fact.counted
+    ]
+    await insert(tx, answers, rows)
+
+
+async def page(tx: Tx, workspace: str, after: str, limit: int) -> list[Fact]:
+    """Up to `limit` facts of the workspace behind a response id, with their answers, in the order of ids."""
+    statement = (
+        sa.select(facts)
+        .where(facts.c.workspace == workspace, facts.c.response > after)
+        .order_by(facts.c.response)
+        .limit(limit)
+    )
+    rows = (await tx.execute(statement)).all()
+    if not rows:
+        return []
+    span = answers.c.response.between(rows[0].response, rows[-1].response)
+    said = await tx.execute(sa.select(answers).where(answers.c.workspace == workspace, span))
+    return _joined(rows, said.all())
+
+
+async def derive_again(tx: Tx, changed: Sequence[Fact]) -> None:
+    """Store the derived dimensions of these facts; their workspace is taken for a rebuild."""
+    again = Upsert(("workspace", "response"), replace=("derived",))
+    await insert(tx, facts, [_row(fact) for fact in changed], upsert=again)
+
+
+async def _load(tx: Tx, keys: Sequence[Key]) -> list[Fact]:
+    rows = await load(tx, facts, [facts.c.workspace, facts.c.response], keys)
+    said = await load(tx, answers, [answers.c.workspace, answers.c.response], keys)
+    return _joined(rows, said)
+
+
+def _joined(rows: Iterable[sa.Row[Any]], said: Iterable[sa.Row[Any]]) -> list[Fact]:
+    counted: dict[Key, list[Counted]] = defaultdict(list)
+    for row in said:
+        counted[row.workspace, row.response].append(Counted(row.question, row.value, row.metric, row.kind, row.scale))
+    return [Fact(**row._mapping, counted=tuple(counted[row.workspace, row.response])) for row in rows]
+
+
+def _row(fact: Fact) -> dict[str, Any]:
+    return {name: getattr(fact, name) for name in _COLUMNS}
+
+
+def _by_workspace(some: Iterable[Fact]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for fact in some:
+        found[fact.workspace].append(fact.response)
+    return found

@@ -1,0 +1,128 @@
+"""Histograms by group: from the cells where they keep apart what is asked for, else from the facts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.scoring.rules import Rollup
+from services.scoring.store.dialect import head_of, month_of, week_of
+from services.scoring.tables import answers, cells, facts
+from shared.db import Tx
+
+COLUMNS = ("survey", "journey", "touchpoint")
+PERIODS = ("day", "week", "month")
+BUILT_IN = frozenset((*COLUMNS, *PERIODS))
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """One thing to group by: a column, a period or a dimension, this one perhaps cut to its first levels."""
+
+    name: str
+    levels: int | None = None
+
+    @property
+    def label(self) -> str:
+        return self.name if self.levels is None else f"{self.name}@{self.levels}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked for: filters by column, by dimension (a value or a path's prefix) and by day; and the groups."""
+
+    columns: tuple[tuple[str, str], ...]
+    where: tuple[tuple[str, str], ...] = ()
+    start: date | None = None
+    end: date | None = None
+    by: tuple[Grouping, ...] = ()
+
+    def dimensions(self) -> set[str]:
+        """The dimensions that are filtered or grouped by."""
+        return {name for name, _ in self.where} | {group.name for group in self.by if group.name not in BUILT_IN}
+
+
+async def histograms(tx: Tx, workspace: str, question: Question, rollup: Rollup, limit: int) -> Sequence[sa.Row[Any]]:
+    """Rows of metric, kind, scale, the groups (`by_0`, ...), value, how often, first and last day; at most `limit`.
+
+    Reads cells when they keep all that is asked for apart, else counts the answers themselves.
+    """
+    source = _Cells(rollup) if question.dimensions() <= rollup.keys() else _Facts(rollup)
+    columns = source.columns
+    groups = [_group(source, group).label(f"by_{i}") for i, group in enumerate(question.by)]
+    picked = (
+        sa.select(*(columns[name] for name in ("metric", "kind", "scale", "value", "day")), source.n.label("n"), *groups)
+        .select_from(source.tables)
+        .where(columns["workspace"] == workspace, *_conditions(source, question))
+        .subquery("picked")
+    )
+    keys = [picked.c[name] for name in ("metric", "kind", "scale", *(group.name for group in groups), "value")]
+    total = sa.cast(sa.func.sum(picked.c.n), sa.BigInteger)
+    statement = (
+        sa.select(*keys, total.label("n"), sa.func.min(picked.c.day).label("first"), sa.func.max(picked.c.day).label("last"))
+        .group_by(*keys)
+        .having(total != 0)
+        .limit(limit)
+    )
+    return (await tx.execute(statement)).all()
+
+
+class _Cells:
+    """The histograms as they are kept."""
+
+    def __init__(self, rollup: Rollup) -> None:
+        self.tables: sa.FromClause = cells
+        self.columns = dict(cells.c)
+        self.n: sa.ColumnElement[int] = cells.c.n
+        self.counts: sa.ColumnElement[bool] = cells.c.n != 0
+
+    def dimension(self, name: str) -> sa.ColumnElement[str]:
+        return cells.c.dimensions[name].as_string()
+
+
+class _Facts:
+    """The answers themselves, for dimensions that the cells do not keep."""
+
+    def __init__(self, rollup: Rollup) -> None:
+        self._rollup = rollup
+        same = sa.and_(facts.c.workspace == answers.c.workspace, facts.c.response == answers.c.response)
+        self.tables: sa.FromClause = answers.join(facts, same)
+        self.columns = dict(facts.c) | dict(answers.c)
+        self.n: sa.ColumnElement[int] = sa.literal(1, sa.BigInteger)
+        self.counts: sa.ColumnElement[bool] = sa.true()
+
+    def dimension(self, name: str) -> sa.ColumnElement[str]:
+        kept = facts.c.derived if self._rollup.get(name) else facts.c.dimensions
+        return kept[name]["path"].as_string()
+
+
+def _group(source: _Cells | _Facts, group: Grouping) -> sa.ColumnElement[Any]:
+    day = source.columns["day"]
+    if group.name in PERIODS:
+        return {"day": day, "week": week_of(day), "month": month_of(day)}[group.name]
+    if group.name in COLUMNS:
+        return source.columns[group.name]
+    path = sa.func.coalesce(source.dimension(group.name), "")
+    return path if group.levels is None else sa.func.coalesce(head_of(path, sa.literal(group.levels, sa.Integer)), "")
+
+
+def _conditions(source: _Cells | _Facts, question: Question) -> list[sa.ColumnElement[bool]]:
+    day = source.columns["day"]
+    found = [source.counts]
+    found += [source.columns[name] == value for name, value in question.columns]
+    found += [_below(sa.func.coalesce(source.dimension(name), ""), value) for name, value in question.where]
+    if question.start is not None:
+        found.append(day >= question.start)
+    if question.end is not None:
+        found.append(day <= question.end)
+    return found
+
+
+def _below(path: sa.ColumnElement[str], prefix: str) -> sa.ColumnElement[bool]:
+    """The value itself or a path that starts with it, segment by segment; exact in case on both databases."""
+    if not prefix:
+        return path == ""
+    start = prefix.rstrip("/") + "/"
+    return sa.or_(path == start[:-1], sa.func.substr(path, 1, len(start)) == start)
