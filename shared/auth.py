@@ -110,7 +110,11 @@ class Access:
     def inlets(self) -> dict[str, str]:
         """The workspace of each inlet topic."""
         self._refresh()
-        return {inlet: workspace.id for workspace in self.workspaces.values() for inlet in workspace.inlets}
+        return {
+            inlet: workspace.id
+            for workspace in self.workspaces.values()
+            for inlet in workspace.inlets
+        }
 
     def authenticate(self, presented: str | None) -> Principal | None:
         """Whose key this is, None for none of ours. The secret is compared in constant time."""
@@ -122,7 +126,11 @@ class Access:
         same = hmac.compare_digest(hash_secret(secret), expected)
         if key is None or not same:
             return None
-        scopes = frozenset(Scope) if "*" in key.scopes else frozenset(Scope(s) for s in key.scopes if s != "*")
+        scopes = (
+            frozenset(Scope)
+            if "*" in key.scopes
+            else frozenset(Scope(s) for s in key.scopes if s != "*")
+        )
         return Principal(key.id, key.workspace, scopes)
 
     def _refresh(self) -> None:
@@ -144,11 +152,17 @@ class Access:
     def _read(self) -> None:
         try:
             stamp = self._stat()
-            document = _Document.model_validate(yaml.safe_load(self.path.read_text(encoding="utf-8")))
+            document = _Document.model_validate(
+                yaml.safe_load(self.path.read_text(encoding="utf-8"))
+            )
         except OSError as error:
-            raise StartupError(f"cannot read the access file {self.path}: {error.strerror}") from error
+            raise StartupError(
+                f"cannot read the access file {self.path}: {error.strerror}"
+            ) from error
         except yaml.YAMLError as error:
-            raise StartupError(f"the access file {self.path} is not YAML: {error}".replace("\n", " ")) from error
+            raise StartupError(
+                f"the access file {self.path} is not YAML: {error}".replace("\n", " ")
+            ) from error
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             at = ".".join(str(part) for part in first["loc"])
@@ -164,9 +178,13 @@ def _check(path: Path, document: _Document) -> None:
     inlets = [inlet for workspace in document.workspaces for inlet in workspace.inlets]
     for key in document.keys:
         if key.workspace not in known:
-            raise StartupError(f"the access file {path}: key {key.id} names the unknown workspace {key.workspace!r}")
+            raise StartupError(
+                f"the access file {path}: key {key.id} names the unknown workspace {key.workspace!r}"
+            )
     if twice := {inlet for inlet in inlets if inlets.count(inlet) > 1}:
-        raise StartupError(f"the access file {path}: the inlet {min(twice)!r} belongs to two workspaces")
+        raise StartupError(
+            f"the access file {path}: the inlet {min(twice)!r} belongs to two workspaces"
+        )
 
 
 def hash_secret(secret: str) -> str:
@@ -200,7 +218,9 @@ def authorised(access: Access, header: str | None, scope: Scope) -> Principal:
     """The principal of a request. Raises a 401 or 403 `Problem`."""
     principal = access.authenticate(bearer(header))
     if principal is None:
-        raise Problem(401, "unauthenticated", "A valid API key is needed: send `Authorization: Bearer KEY`.")
+        raise Problem(
+            401, "unauthenticated", "A valid API key is needed: send `Authorization: Bearer KEY`."
+        )
     if scope not in principal.scopes:
         raise Problem(403, "forbidden", f"The key {principal.id} lacks the scope {scope.value}.")
     return principal

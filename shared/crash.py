@@ -24,7 +24,7 @@ _remaining = int(_COUNT or 1)
 
 def point(name: Point) -> None:
     """Kill this process with SIGKILL at the nth passing of the point AFTERWORD_CRASH_AT=name:n."""
-    global _remaining  # noqa: PLW0603 - a counter of the process, like the environment it is read from
+    global _remaining
     if name != _NAME:
         return
     _remaining -= 1

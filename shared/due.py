@@ -11,7 +11,12 @@ _BACKOFF_SECONDS = 1.0
 
 
 async def run_steps(
-    name: str, step: Callable[[], Awaitable[int]], *, signal: Signal, stop: asyncio.Event, poll_seconds: float
+    name: str,
+    step: Callable[[], Awaitable[int]],
+    *,
+    signal: Signal,
+    stop: asyncio.Event,
+    poll_seconds: float,
 ) -> None:
     """Call `step` again and again; it does one bounded piece of what is due and returns how much that was.
 

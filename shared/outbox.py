@@ -47,14 +47,26 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
 
 
 async def announce(
-    tx: Tx, table: sa.Table, source: str, at: datetime, announcements: Sequence[tuple[Key, Message]],
-    *, traceparents: Sequence[str | None] | None = None,
+    tx: Tx,
+    table: sa.Table,
+    source: str,
+    at: datetime,
+    announcements: Sequence[tuple[Key, Message]],
+    *,
+    traceparents: Sequence[str | None] | None = None,
 ) -> None:
     """Store messages to be published after the commit, in the order given. Call it after the entity's row is
     locked: the ids drawn here are the order of publishing."""
     trace = current_traceparent()
     records = [
-        encode_message(key, message, id=str(uuid_utils.uuid7()), source=source, time=at, traceparent=traceparent or trace)
+        encode_message(
+            key,
+            message,
+            id=str(uuid_utils.uuid7()),
+            source=source,
+            time=at,
+            traceparent=traceparent or trace,
+        )
         for (key, message), traceparent in zip(
             announcements, traceparents or [None] * len(announcements), strict=True
         )
@@ -68,7 +80,9 @@ async def announce(
 class Relay:
     """Publishes unpublished rows in id order while it holds the lease; runs in every replica, works in one."""
 
-    def __init__(self, database: Database, table: sa.Table, lease: Lease, producer: Producer) -> None:
+    def __init__(
+        self, database: Database, table: sa.Table, lease: Lease, producer: Producer
+    ) -> None:
         self._database = database
         self._table = table
         self._lease = lease
@@ -108,7 +122,10 @@ class Relay:
             return (await tx.execute(statement)).all()
 
     async def _publish(self, rows: Sequence[sa.Row[Any]]) -> list[int]:
-        records = [Outgoing(row.topic, bytes(row.key), None if row.value is None else bytes(row.value)) for row in rows]
+        records = [
+            Outgoing(row.topic, bytes(row.key), None if row.value is None else bytes(row.value))
+            for row in rows
+        ]
         try:
             await self._producer.send(records)
         except Refused as refusal:
@@ -118,9 +135,19 @@ class Relay:
     async def _block(self, rows: Sequence[sa.Row[Any]], refusal: Refused) -> list[int]:
         """Mark the refused row; it and the later rows of its key wait for an operator, all others go on."""
         row = rows[refusal.index]
-        log.error("outbox_row_refused", service=self._service, row=row.id, topic=row.topic, reason=str(refusal))
+        log.error(
+            "outbox_row_refused",
+            service=self._service,
+            row=row.id,
+            topic=row.topic,
+            reason=str(refusal),
+        )
         async with self._database.begin() as tx:
-            await tx.execute(sa.update(self._table).where(self._table.c.id == row.id).values(blocked=str(refusal)[:500]))
+            await tx.execute(
+                sa.update(self._table)
+                .where(self._table.c.id == row.id)
+                .values(blocked=str(refusal)[:500])
+            )
         return []
 
 
@@ -138,5 +165,3 @@ async def measure(database: Database, table: sa.Table) -> dict[str, float]:
     OUTBOX_OLDEST_SECONDS.labels(database.service).set(age.total_seconds())
     OUTBOX_BLOCKED.labels(database.service).set(row.blocked)
     return {"waiting": row.waiting, "oldest_seconds": age.total_seconds(), "blocked": row.blocked}
-
-

@@ -42,20 +42,28 @@ class Ground:
 
 
 @asynccontextmanager
-async def open_ground(settings: Settings, log: Log, access: Access, schema: Schema) -> AsyncIterator[Ground]:
+async def open_ground(
+    settings: Settings, log: Log, access: Access, schema: Schema
+) -> AsyncIterator[Ground]:
     """Open the database and a producer. Raises `StartupError` for a wrong setting or a schema that does not fit;
     a database or a broker that is down is waited for by the loops, not here."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings.database_url, schema.service))
+        database = await stack.enter_async_context(
+            open_database(settings.database_url, schema.service)
+        )
         producer = await stack.enter_async_context(log.producer())
         await refuse_wrong_schema(database, schema)
         keys = KeyRing.parse(settings.token_keys.get_secret_value())
-        ground = Ground(schema.service, settings, access, keys, log, producer, database, schema, stack)
+        ground = Ground(
+            schema.service, settings, access, keys, log, producer, database, schema, stack
+        )
         ground.work.append(lambda stop: _gate(database, schema, stop))
         yield ground
 
 
-async def consume(ground: Ground, subscriptions: Mapping[str, Subscription], *, max_records: int = 1_000) -> None:
+async def consume(
+    ground: Ground, subscriptions: Mapping[str, Subscription], *, max_records: int = 1_000
+) -> None:
     """Add the consumer loop over these topics, and the watchdog over the loop."""
     topics = tuple(subscriptions)
     group = ground.service

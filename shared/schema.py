@@ -102,7 +102,9 @@ async def refuse_wrong_schema(database: Database, schema: Schema) -> None:
 def run_migrations(context: Any, metadata: sa.MetaData) -> None:
     """The whole of a service's alembic `env.py`: run on the connection that `migrate` hands over."""
     context.configure(
-        connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
+        connection=context.config.attributes["connection"],
+        target_metadata=metadata,
+        render_as_batch=True,
     )
     context.run_migrations()
 
@@ -121,5 +123,3 @@ def _upgrade(connection: sa.Connection, schema: Schema) -> None:
     config.set_main_option("script_location", str(schema.migrations))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-

@@ -12,15 +12,29 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AFTERWORD_", frozen=True, extra="ignore")
 
-    log_url: str = Field(description="kafka://host:port[,host:port]?prefix=... or sqlite:///directory")
+    log_url: str = Field(
+        description="kafka://host:port[,host:port]?prefix=... or sqlite:///directory"
+    )
     database_url: str = Field(description="postgresql://user@host/database or sqlite:///directory")
-    public_url: str = Field("http://127.0.0.1:8000", description="The origin that customers' links start with")
-    access_file: Path = Field(description="YAML file of workspaces and hashed API keys, re-read when it changes")
-    token_keys: SecretStr = Field(description="Key ring of survey links, id:base64[,id:base64]; the first one signs")
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="The origin that customers' links start with"
+    )
+    access_file: Path = Field(
+        description="YAML file of workspaces and hashed API keys, re-read when it changes"
+    )
+    token_keys: SecretStr = Field(
+        description="Key ring of survey links, id:base64[,id:base64]; the first one signs"
+    )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, description="Port to listen on", ge=0, le=65535)
-    metrics_port: int | None = Field(None, description="Port of /metrics; none without it", ge=0, le=65535)
+    metrics_port: int | None = Field(
+        None, description="Port of /metrics; none without it", ge=0, le=65535
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-    grace_seconds: float = Field(25.0, description="How long a shutdown may take to finish what was accepted", gt=0)
-    allow_loopback: bool = Field(False, description="Development only: let webhooks go to this machine")
+    grace_seconds: float = Field(
+        25.0, description="How long a shutdown may take to finish what was accepted", gt=0
+    )
+    allow_loopback: bool = Field(
+        False, description="Development only: let webhooks go to this machine"
+    )

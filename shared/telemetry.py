@@ -14,29 +14,60 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 HTTP_SECONDS = Histogram(
-    "afterword_http_request_seconds", "Time to answer a request", ["service", "route", "status"], buckets=_SECONDS
+    "afterword_http_request_seconds",
+    "Time to answer a request",
+    ["service", "route", "status"],
+    buckets=_SECONDS,
 )
-EVENTS_ACCEPTED = Counter("afterword_events_accepted_total", "Events that got a 202 or came by an inlet", ["door"])
-EVENTS_REFUSED = Counter("afterword_events_refused_total", "Events that were refused at the door", ["door"])
+EVENTS_ACCEPTED = Counter(
+    "afterword_events_accepted_total", "Events that got a 202 or came by an inlet", ["door"]
+)
+EVENTS_REFUSED = Counter(
+    "afterword_events_refused_total", "Events that were refused at the door", ["door"]
+)
 BATCH_SECONDS = Histogram(
-    "afterword_batch_seconds", "Time to handle one batch of records", ["service", "topic"], buckets=_SECONDS
+    "afterword_batch_seconds",
+    "Time to handle one batch of records",
+    ["service", "topic"],
+    buckets=_SECONDS,
 )
-RECORDS_HANDLED = Counter("afterword_records_handled_total", "Records whose effect is committed", ["service", "topic"])
-RECORDS_SKIPPED = Counter("afterword_records_skipped_total", "Records of an unknown type", ["service", "topic"])
-RECORDS_DEAD = Counter("afterword_records_dead_lettered_total", "Records given up", ["service", "topic"])
-PARTITIONS_STOPPED = Gauge("afterword_partitions_stopped", "Partitions that wait for an operator", ["service"])
-RETRIES = Counter("afterword_dependency_retries_total", "Batches tried again because a dependency was away", ["service"])
+RECORDS_HANDLED = Counter(
+    "afterword_records_handled_total", "Records whose effect is committed", ["service", "topic"]
+)
+RECORDS_SKIPPED = Counter(
+    "afterword_records_skipped_total", "Records of an unknown type", ["service", "topic"]
+)
+RECORDS_DEAD = Counter(
+    "afterword_records_dead_lettered_total", "Records given up", ["service", "topic"]
+)
+PARTITIONS_STOPPED = Gauge(
+    "afterword_partitions_stopped", "Partitions that wait for an operator", ["service"]
+)
+RETRIES = Counter(
+    "afterword_dependency_retries_total",
+    "Batches tried again because a dependency was away",
+    ["service"],
+)
 OUTBOX_PUBLISHED = Counter("afterword_outbox_published_total", "Outbox rows published", ["service"])
 OUTBOX_WAITING = Gauge("afterword_outbox_waiting", "Outbox rows not published yet", ["service"])
-OUTBOX_OLDEST_SECONDS = Gauge("afterword_outbox_oldest_seconds", "Age of the oldest unpublished row", ["service"])
-OUTBOX_BLOCKED = Gauge("afterword_outbox_blocked", "Outbox rows the log refused for good", ["service"])
+OUTBOX_OLDEST_SECONDS = Gauge(
+    "afterword_outbox_oldest_seconds", "Age of the oldest unpublished row", ["service"]
+)
+OUTBOX_BLOCKED = Gauge(
+    "afterword_outbox_blocked", "Outbox rows the log refused for good", ["service"]
+)
 DECISIONS = Counter("afterword_decisions_total", "Decisions about events", ["outcome", "reason"])
 INVITATIONS = Counter("afterword_invitations_total", "Invitations by the state reached", ["state"])
 RESPONSES = Counter("afterword_responses_total", "Responses by door", ["door"])
 ALERTS = Counter("afterword_alerts_total", "Alerts by what was announced", ["type"])
-DELIVERY_ATTEMPTS = Counter("afterword_delivery_attempts_total", "Webhook attempts by outcome", ["service", "outcome"])
+DELIVERY_ATTEMPTS = Counter(
+    "afterword_delivery_attempts_total", "Webhook attempts by outcome", ["service", "outcome"]
+)
 DELIVERY_SECONDS = Histogram(
-    "afterword_delivery_attempt_seconds", "Time of one webhook attempt", ["service"], buckets=_SECONDS
+    "afterword_delivery_attempt_seconds",
+    "Time of one webhook attempt",
+    ["service"],
+    buckets=_SECONDS,
 )
 
 
@@ -61,8 +92,14 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
-    logging.basicConfig(handlers=[handler], level=max(logging.WARNING, logging.getLevelName(level.upper())), force=True)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
+    )
+    logging.basicConfig(
+        handlers=[handler],
+        level=max(logging.WARNING, logging.getLevelName(level.upper())),
+        force=True,
+    )
 
 
 @contextmanager

@@ -43,9 +43,13 @@ class KeyRing:
             try:
                 key = base64.b64decode(encoded, validate=True)
             except binascii.Error as error:
-                raise StartupError(f"AFTERWORD_TOKEN_KEYS: the key {name!r} is not base64") from error
+                raise StartupError(
+                    f"AFTERWORD_TOKEN_KEYS: the key {name!r} is not base64"
+                ) from error
             if not name or len(name) > 32 or len(key) < 32:
-                raise StartupError("AFTERWORD_TOKEN_KEYS must be id:base64[,id:base64] with keys of 32 bytes or more")
+                raise StartupError(
+                    "AFTERWORD_TOKEN_KEYS must be id:base64[,id:base64] with keys of 32 bytes or more"
+                )
             keys.append((name, key))
         return cls(tuple(keys))
 

@@ -41,9 +41,13 @@ async def watch(
         idle = time.monotonic() - status.last_progress > window_seconds
         if idle and status.waiting_for is None and not stop.is_set():
             ours = (consumer.assigned() or frozenset(after)) - set(status.stopped)
-            still = [p for p in ours if p in before and p in after and _stands_still(before[p], after[p])]
+            still = [
+                p for p in ours if p in before and p in after and _stands_still(before[p], after[p])
+            ]
             if still:
-                raise Stuck(f"no record of {', '.join(f'{p.topic}/{p.partition}' for p in still)} handled for {window_seconds:.0f} s")
+                raise Stuck(
+                    f"no record of {', '.join(f'{p.topic}/{p.partition}' for p in still)} handled for {window_seconds:.0f} s"
+                )
         before = after
 
 

@@ -84,7 +84,9 @@ class Worker:
         attempt = 0
         while not stop.is_set():
             try:
-                fetched = await self._consumer.fetch(max_records=self._max_records, timeout_seconds=1.0)
+                fetched = await self._consumer.fetch(
+                    max_records=self._max_records, timeout_seconds=1.0
+                )
             except Unavailable as error:
                 await self._wait(attempt, error)
                 attempt += 1
@@ -92,7 +94,9 @@ class Worker:
             attempt = 0
             self.status.waiting_for = None
             for partition, records in fetched.items():
-                async with self._consumer.in_flight:  # a rebalance waits for it; never held across a fetch
+                async with (
+                    self._consumer.in_flight
+                ):  # a rebalance waits for it; never held across a fetch
                     if self._consumer.owns(partition) and not stop.is_set():
                         await self._process(partition, records)
 
@@ -165,7 +169,11 @@ class Worker:
             self._poison_run[partition] = 0
 
     async def _alone(
-        self, partition: TopicPartition, received: Received[Any], subscription: Subscription, error: Exception
+        self,
+        partition: TopicPartition,
+        received: Received[Any],
+        subscription: Subscription,
+        error: Exception,
     ) -> None:
         for attempt in range(1, _TRIES_ALONE):
             if isinstance(error, AfterwordError):
@@ -173,14 +181,22 @@ class Worker:
             await asyncio.sleep(_BACKOFF_SECONDS[attempt - 1])
             try:
                 await self._persist(partition, lambda: subscription.handle([received]))
-                return
             except _GaveUp:
                 raise
             except Exception as again:  # noqa: BLE001 - counted; the last one is the reason of the dead letter
                 error = again
+            else:
+                return
         reason = f"{type(error).__name__}: {error}"
-        log.error("record_failed", service=self._service, topic=partition.topic, partition=partition.partition,
-                  offset=received.record.offset, reason=reason, exc_info=error)
+        log.error(
+            "record_failed",
+            service=self._service,
+            topic=partition.topic,
+            partition=partition.partition,
+            offset=received.record.offset,
+            reason=reason,
+            exc_info=error,
+        )
         if subscription.bury is not None:
             bury = subscription.bury
             await self._persist(partition, lambda: bury(received, reason))
@@ -191,7 +207,9 @@ class Worker:
         run = self._poison_run.get(partition, 0) + 1
         self._poison_run[partition] = run
         if run > self._poison_limit:
-            self._stop_partition(partition, f"{run} records in a row could not be handled; the last: {reason}")
+            self._stop_partition(
+                partition, f"{run} records in a row could not be handled; the last: {reason}"
+            )
             raise _GaveUp
         letter = dead_letter(record, self._service, reason)
         try:
@@ -200,8 +218,14 @@ class Worker:
             self._stop_partition(partition, f"the dead-letter topic refused the record: {refusal}")
             raise _GaveUp from refusal
         RECORDS_DEAD.labels(self._service, partition.topic).inc()
-        log.warning("record_dead_lettered", service=self._service, topic=partition.topic,
-                    partition=partition.partition, offset=record.offset, reason=reason)
+        log.warning(
+            "record_dead_lettered",
+            service=self._service,
+            topic=partition.topic,
+            partition=partition.partition,
+            offset=record.offset,
+            reason=reason,
+        )
 
     async def _persist(self, partition: TopicPartition, act: Callable[[], Awaitable[None]]) -> None:
         """Do it, again and again while a dependency is away, until the partition is taken or the process stops."""
@@ -209,11 +233,12 @@ class Worker:
         while True:
             try:
                 await act()
-                self.status.waiting_for = None
-                return
             except Unavailable as error:
                 await self._wait(attempt, error)
                 attempt += 1
+            else:
+                self.status.waiting_for = None
+                return
             if self._stop.is_set() or not self._consumer.owns(partition):
                 raise _GaveUp
 
@@ -227,8 +252,13 @@ class Worker:
         self._consumer.stop_partition(partition)
         self.status.stopped[partition] = reason
         PARTITIONS_STOPPED.labels(self._service).set(len(self.status.stopped))
-        log.error("partition_stopped", service=self._service, topic=partition.topic,
-                  partition=partition.partition, reason=reason)
+        log.error(
+            "partition_stopped",
+            service=self._service,
+            topic=partition.topic,
+            partition=partition.partition,
+            reason=reason,
+        )
 
     async def _rewind(self, partition: TopicPartition) -> None:
         if self._consumer.owns(partition) and not self._stop.is_set():

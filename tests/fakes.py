@@ -7,7 +7,12 @@ from shared.log import Headers, Outgoing, Record, TopicPartition
 
 
 def record(
-    topic: str, offset: int, value: bytes | None = b"{}", *, key: bytes | None = b"acme/c1", partition: int = 0,
+    topic: str,
+    offset: int,
+    value: bytes | None = b"{}",
+    *,
+    key: bytes | None = b"acme/c1",
+    partition: int = 0,
     headers: Headers = (),
 ) -> Record:
     """A record as it would stand in the log."""
@@ -17,7 +22,9 @@ def record(
 class FakeConsumer:
     """Hands out the batches it was given, then stops the loop; remembers what was committed and stopped."""
 
-    def __init__(self, stop: asyncio.Event, *batches: Mapping[TopicPartition, Sequence[Record]]) -> None:
+    def __init__(
+        self, stop: asyncio.Event, *batches: Mapping[TopicPartition, Sequence[Record]]
+    ) -> None:
         self.in_flight = asyncio.Lock()
         self.committed: dict[TopicPartition, int] = {}
         self.stopped: list[TopicPartition] = []
@@ -82,5 +89,3 @@ class Flaky:
         if self._poison & set(offsets):
             raise ValueError("poison")
         self.batches.append(offsets)
-
-

@@ -31,7 +31,11 @@ def write_access(path: Path, workspaces: dict[str, dict[str, Any]] | None = None
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T | None]], *, seconds: float = 15.0, every: float = 0.02, what: str = "it"
+    look: Callable[[], Awaitable[T | None]],
+    *,
+    seconds: float = 15.0,
+    every: float = 0.02,
+    what: str = "it",
 ) -> T:
     """Look again and again until something is found; fail at the deadline."""
     deadline = time.monotonic() + seconds

@@ -40,7 +40,9 @@ def answer(response: httpx.Response) -> Any:
     for error in problem.get("errors", []) if isinstance(problem, dict) else []:
         expected = f" (expected {error['expected']})" if error.get("expected") else ""
         lines.append(f"  {error['at']}: {error['message']}{expected}")
-    raise ApiError(response.status_code, problem if isinstance(problem, dict) else {}, "\n".join(lines))
+    raise ApiError(
+        response.status_code, problem if isinstance(problem, dict) else {}, "\n".join(lines)
+    )
 
 
 def request(client: httpx.Client, method: str, path: str, **arguments: Any) -> Any:
@@ -48,4 +50,6 @@ def request(client: httpx.Client, method: str, path: str, **arguments: Any) -> A
     try:
         return answer(client.request(method, path, **arguments))
     except httpx.TransportError as error:
-        raise ApiError(None, {}, f"{client.base_url} does not answer: {error}; is it running?") from error
+        raise ApiError(
+            None, {}, f"{client.base_url} does not answer: {error}; is it running?"
+        ) from error

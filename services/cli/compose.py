@@ -32,21 +32,25 @@ def schema_of(service: str) -> Schema:
 
 
 @asynccontextmanager
-async def open_services(names: Sequence[str], settings: Mapping[str, Settings]) -> AsyncIterator[list[Service]]:
+async def open_services(
+    names: Sequence[str], settings: Mapping[str, Settings]
+) -> AsyncIterator[list[Service]]:
     """Open the services on one log and one access file, as their settings say. Raises `StartupError`."""
     first = settings[names[0]]
     async with AsyncExitStack() as stack:
         access = Access.load(first.access_file)
         log = await stack.enter_async_context(open_log(first.log_url))
-        services = []
-        for name in names:
-            services.append(await stack.enter_async_context(_open(name, settings[name], log, access)))
-        yield services
+        yield [
+            await stack.enter_async_context(_open(name, settings[name], log, access))
+            for name in names
+        ]
 
 
 @asynccontextmanager
 async def _open(name: str, settings: Settings, log: Log, access: Access) -> AsyncIterator[Service]:
-    async with importlib.import_module(f"services.{name}.main").open_service(settings, log, access) as service:
+    async with importlib.import_module(f"services.{name}.main").open_service(
+        settings, log, access
+    ) as service:
         yield service
 
 
@@ -82,5 +86,3 @@ class Origin:
         else:
             problem = Problem(404, "not-found", f"Nothing is served at {scope['path'][:200]}.")
             await problem.response(None)(scope, receive, send)
-
-

@@ -30,7 +30,9 @@ def write_context(context: Context) -> Path:
     path = context_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({"url": context.url, "api_key": context.api_key})
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+    ) as file:
         file.write(text)
     return path
 

@@ -40,10 +40,12 @@ class Embedded:
 
 def dev(
     port: Annotated[int, typer.Option(help="Port of everything.", min=0, max=65535)] = 8000,
-    data: Annotated[Path, typer.Option(help="Directory of the log, the databases and the access file.")] = Path(
-        ".afterword"
-    ),
-    key: Annotated[str | None, typer.Option(help="API key to use instead of a minted one: awk_ID_SECRET.")] = None,
+    data: Annotated[
+        Path, typer.Option(help="Directory of the log, the databases and the access file.")
+    ] = Path(".afterword"),
+    key: Annotated[
+        str | None, typer.Option(help="API key to use instead of a minted one: awk_ID_SECRET.")
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Show the services' own log lines.")] = False,
 ) -> None:
     """Run all services here, on one port, with files in a directory: no server is needed."""
@@ -64,7 +66,9 @@ async def _dev(port: int, data: Path, key: str | None) -> None:
         await serve_embedded(system, port, stop, on_started=lambda: _welcome(context, path, data))
 
 
-def prepare(data: Path, workspaces: dict[str, dict[str, Any]], *, key: str | None = None) -> dict[str, str]:
+def prepare(
+    data: Path, workspaces: dict[str, dict[str, Any]], *, key: str | None = None
+) -> dict[str, str]:
     """Make the directory, its token keys and its access file, and return a key for each workspace.
 
     The access file holds hashes, so a second start mints new keys unless one is given; the old ones stop working.
@@ -74,7 +78,8 @@ def prepare(data: Path, workspaces: dict[str, dict[str, Any]], *, key: str | Non
     document = {
         "workspaces": [{"id": name} | fields for name, fields in workspaces.items()],
         "keys": [
-            {"id": id, "workspace": name, "hash": hashed, "scopes": ["*"]} for name, (id, _, hashed) in keys.items()
+            {"id": id, "workspace": name, "hash": hashed, "scopes": ["*"]}
+            for name, (id, _, hashed) in keys.items()
         ],
     }
     _write_private(data / "access.yaml", yaml.safe_dump(document))
@@ -91,20 +96,21 @@ def _key(workspace: str, given: str | None) -> tuple[str, str, str]:
     prefix, _, rest = given.partition("_")
     id, _, secret = rest.partition("_")
     if prefix != "awk" or not id or len(secret) < 16:
-        raise StartupError("--key must look like awk_ID_SECRET with a secret of 16 characters or more")
+        raise StartupError(
+            "--key must look like awk_ID_SECRET with a secret of 16 characters or more"
+        )
     return id, given, hash_secret(secret)
 
 
 @asynccontextmanager
 async def open_embedded(data: Path, url: str) -> AsyncIterator[Embedded]:
     """Migrate the directory's databases, create its topics and open all services on it."""
-    directory = data.resolve()
     values: dict[str, Any] = {
-        "log_url": f"sqlite:///{directory}",
-        "database_url": f"sqlite:///{directory}",
+        "log_url": f"sqlite:///{data}",
+        "database_url": f"sqlite:///{data}",
         "public_url": url,
-        "access_file": directory / "access.yaml",
-        "token_keys": (directory / "token-keys").read_text(encoding="utf-8").strip(),
+        "access_file": data / "access.yaml",
+        "token_keys": (data / "token-keys").read_text(encoding="utf-8").strip(),
         "allow_loopback": True,
     }
     settings = {name: settings_of(name, **values) for name in SERVICES}
@@ -115,17 +121,29 @@ async def open_embedded(data: Path, url: str) -> AsyncIterator[Embedded]:
 
 
 async def serve_embedded(
-    system: Embedded, port: int, stop: asyncio.Event, *, on_started: Callable[[], None] = lambda: None
+    system: Embedded,
+    port: int,
+    stop: asyncio.Event,
+    *,
+    on_started: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve the system on one port until stopped."""
     await run(
-        system.services, system.origin, host="127.0.0.1", port=port, metrics_port=None,
-        grace_seconds=10.0, stop=stop, on_started=on_started,
+        system.services,
+        system.origin,
+        host="127.0.0.1",
+        port=port,
+        metrics_port=None,
+        grace_seconds=10.0,
+        stop=stop,
+        on_started=on_started,
     )
 
 
 def _write_private(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+    ) as file:
         file.write(text)
 
 

@@ -30,4 +30,6 @@ async def follow_links(context: Context, stop: asyncio.Event) -> None:
             fresh = [item for item in items if seen is not None and item["id"] not in seen]
             seen = (seen or set()) | {item["id"] for item in items}
             for item in reversed(fresh):
-                console.print(f"invitation for {item['customer']['id']}: {item['link']}", markup=False)
+                console.print(
+                    f"invitation for {item['customer']['id']}: {item['link']}", markup=False
+                )

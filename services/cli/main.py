@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from services.cli import dev, serve
+from services.cli import apply, dev, distributed, dlq, doctor, listen, rebuild, serve
 from shared.errors import AfterwordError
 
 app = typer.Typer(
@@ -20,6 +20,12 @@ app.command("dev")(dev.dev)
 app.command("serve")(serve.serve)
 app.command("migrate")(serve.migrate)
 app.add_typer(serve.topics, name="topics")
+app.command("apply")(apply.apply)
+app.command("listen")(listen.listen)
+app.add_typer(dlq.dlq, name="dlq")
+app.command("doctor")(doctor.doctor)
+app.add_typer(rebuild.scoring, name="scoring")
+app.command("dev-distributed")(distributed.dev_distributed)
 
 
 def main() -> None:
@@ -28,7 +34,9 @@ def main() -> None:
         app()
     except* AfterwordError as group:
         for error in _leaves(group):
-            Console(stderr=True, highlight=False).print(f"afterword: {error}", markup=False, soft_wrap=True)
+            Console(stderr=True, highlight=False).print(
+                f"afterword: {error}", markup=False, soft_wrap=True
+            )
         sys.exit(1)
 
 

@@ -23,7 +23,11 @@ PREFIXES: dict[str, str] = {
 } | {
     prefix: service
     for service in SERVICES
-    for prefix in (f"/v1/apply/{service}", f"/v1/operations/{service}", f"/v1/openapi/{service}.json")
+    for prefix in (
+        f"/v1/apply/{service}",
+        f"/v1/operations/{service}",
+        f"/v1/openapi/{service}.json",
+    )
 }
 
 

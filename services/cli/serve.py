@@ -31,8 +31,9 @@ class ServiceName(StrEnum):
     ALERTING = "alerting"
 
 
-
-def serve(service: Annotated[ServiceName, typer.Argument(help="Which service this process is.")]) -> None:
+def serve(
+    service: Annotated[ServiceName, typer.Argument(help="Which service this process is.")],
+) -> None:
     """Run one service until SIGTERM; settings come from AFTERWORD_* variables."""
     settings = _settings(service.value)
     configure_logging(settings.log_level, json=settings.log_format == "json")
@@ -53,7 +54,9 @@ async def _serve(name: str, settings: Settings) -> None:
 
 
 def migrate(
-    service: Annotated[list[ServiceName] | None, typer.Argument(help="Only these; all without it.")] = None,
+    service: Annotated[
+        list[ServiceName] | None, typer.Argument(help="Only these; all without it.")
+    ] = None,
 ) -> None:
     """Bring the databases to this version's schema. Safe to run again, and by several at once."""
     names = [s.value for s in service or ServiceName]
@@ -67,7 +70,10 @@ def migrate(
 def create() -> None:
     """Create the topics that are missing, inlets included; change nothing that exists."""
     created = asyncio.run(create_topics(_settings("ingest")))
-    _console.print(f"created {len(created)} topics" + "".join(f"\n  {name}" for name in created), highlight=False)
+    _console.print(
+        f"created {len(created)} topics" + "".join(f"\n  {name}" for name in created),
+        highlight=False,
+    )
 
 
 @topics.command("verify")

@@ -51,7 +51,9 @@ class Received(Generic[M]):
         return datetime.fromtimestamp(self.record.timestamp_ms / 1000, tz=UTC)
 
 
-def encode_message(key: Key, message: Message, *, id: str, source: str, time: datetime, traceparent: str | None) -> Outgoing:
+def encode_message(
+    key: Key, message: Message, *, id: str, source: str, time: datetime, traceparent: str | None
+) -> Outgoing:
     """The record that announces a message. Its `id` is new for each announcement; consumers dedupe by revision."""
     fields = {
         "specversion": "1.0",
@@ -86,7 +88,9 @@ def decode_message(record: Record) -> Received[Message] | None:
         return None
     major = envelope.schemaversion.partition(".")[0]
     if major != model.VERSION.partition(".")[0]:
-        raise UnknownMajor(f"{envelope.type} has schema version {envelope.schemaversion}; this code reads {model.VERSION}")
+        raise UnknownMajor(
+            f"{envelope.type} has schema version {envelope.schemaversion}; this code reads {model.VERSION}"
+        )
     try:
         message = model.model_validate_json(bytes(envelope.data))
     except ValidationError as error:
@@ -99,12 +103,20 @@ def decode_transaction_event(record: Record) -> Received[Event]:
     key = decode_key(record.key)
     event = decode_event(record.value)
     header = next((value for name, value in record.headers if name == TRACEPARENT), None)
-    return Received(key.workspace, key.entity, event, record, header.decode("latin-1") if header else event.traceparent)
+    return Received(
+        key.workspace,
+        key.entity,
+        event,
+        record,
+        header.decode("latin-1") if header else event.traceparent,
+    )
 
 
 def decode_record(record: Record) -> Received[Event] | Received[Message] | None:
     """Decode by topic: events are the business systems' own envelopes, all else is ours."""
-    return decode_transaction_event(record) if record.topic == Topic.EVENTS else decode_message(record)
+    return (
+        decode_transaction_event(record) if record.topic == Topic.EVENTS else decode_message(record)
+    )
 
 
 def _first_problem(error: ValidationError) -> str:

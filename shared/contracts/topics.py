@@ -1,14 +1,23 @@
 """Every topic: its key, how long it is kept, and who reads it; the one registry behind create and verify."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-
-from shared.log import TopicSpec
 
 DAY_MS: Final = 24 * 3600 * 1000
 PARTITIONS: Final = 12
 """More than a service will have replicas; fixed for compacted topics, so chosen generously."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """How a topic must exist: created by `afterword topics create`, checked by `topics verify`."""
+
+    name: str
+    partitions: int
+    retention_ms: int | None
+    compacted: bool = False
 
 
 class Topic(StrEnum):
@@ -43,7 +52,9 @@ def dead_letter_topic(topic: str, service: str) -> str:
 def topic_specs(inlets: Iterable[str] = ()) -> list[TopicSpec]:
     """All topics that must exist, dead letters included, given the inlets of the access file."""
     specs = [
-        TopicSpec(topic, PARTITIONS, None if topic in _COMPACTED else 7 * DAY_MS, topic in _COMPACTED)
+        TopicSpec(
+            topic, PARTITIONS, None if topic in _COMPACTED else 7 * DAY_MS, topic in _COMPACTED
+        )
         for topic in Topic
     ]
     pairs = [(str(topic), service) for service, topics in READERS.items() for topic in topics]

@@ -49,7 +49,10 @@ async def insert(
         return []
     columns = tuple(rows[0])
     processors = [_processor(table.c[name], tx.dialect.name) for name in columns]
-    values = [[process(row[name]) for name, process in zip(columns, processors, strict=True)] for row in rows]
+    values = [
+        [process(row[name]) for name, process in zip(columns, processors, strict=True)]
+        for row in rows
+    ]
     if tx.dialect.name == "postgresql":
         sql = _postgresql_insert(table, columns, upsert, returning)
         arrays = tuple([value[i] for value in values] for i in range(len(columns)))
@@ -178,11 +181,18 @@ def _conflict(table: sa.Table, upsert: Upsert | None, returning: tuple[str, ...]
 
 
 @lru_cache(maxsize=256)
-def _postgresql_insert(table: sa.Table, columns: tuple[str, ...], upsert: Upsert | None, returning: tuple[str, ...]) -> str:
+def _postgresql_insert(
+    table: sa.Table, columns: tuple[str, ...], upsert: Upsert | None, returning: tuple[str, ...]
+) -> str:
     types = [table.c[name].type.compile(_DIALECTS["postgresql"]) for name in columns]
     is_json = [kind in ("JSONB", "JSON") for kind in types]
-    arrays = [f"${i}::{'TEXT' if json else kind}[]" for i, (kind, json) in enumerate(zip(types, is_json, strict=True), 1)]
-    picked = [f"{name}::jsonb" if json else name for name, json in zip(columns, is_json, strict=True)]
+    arrays = [
+        f"${i}::{'TEXT' if json else kind}[]"
+        for i, (kind, json) in enumerate(zip(types, is_json, strict=True), 1)
+    ]
+    picked = [
+        f"{name}::jsonb" if json else name for name, json in zip(columns, is_json, strict=True)
+    ]
     names = ", ".join(columns)
     return (
         f"INSERT INTO {table.name} ({names}) SELECT {', '.join(picked)}"
@@ -192,7 +202,11 @@ def _postgresql_insert(table: sa.Table, columns: tuple[str, ...], upsert: Upsert
 
 @lru_cache(maxsize=256)
 def _sqlite_insert(
-    table: sa.Table, columns: tuple[str, ...], rows: int, upsert: Upsert | None, returning: tuple[str, ...]
+    table: sa.Table,
+    columns: tuple[str, ...],
+    rows: int,
+    upsert: Upsert | None,
+    returning: tuple[str, ...],
 ) -> str:
     row = f"({', '.join('?' * len(columns))})"
     return (

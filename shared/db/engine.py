@@ -1,6 +1,5 @@
 """Opens the database of one service, on PostgreSQL or SQLite, and names what went wrong with it."""
 
-import asyncio
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -56,10 +55,9 @@ class Database:
         be tried again; nothing of it is then to be relied on."""
         with_wake: set[str] = set()
         self._require_schema()
-        async with _translated():
-            async with self._writer.begin() as tx:
-                tx.info[_WAKE] = with_wake
-                yield tx
+        async with _translated(), self._writer.begin() as tx:
+            tx.info[_WAKE] = with_wake
+            yield tx
         for name in with_wake:
             self._signals[name].notify()
 
@@ -67,16 +65,14 @@ class Database:
     async def read(self) -> AsyncIterator[Tx]:
         """A connection for reading; each statement sees what is committed when it starts."""
         self._require_schema()
-        async with _translated():
-            async with self._reader.connect() as connection:
-                yield connection
+        async with _translated(), self._reader.connect() as connection:
+            yield connection
 
     @asynccontextmanager
     async def migrating(self) -> AsyncIterator[Tx]:
         """A write transaction past the gate, for migrations and the schema check alone."""
-        async with _translated():
-            async with self._writer.begin() as tx:
-                yield tx
+        async with _translated(), self._writer.begin() as tx:
+            yield tx
 
     def _require_schema(self) -> None:
         if self.gate is not None:
@@ -114,7 +110,7 @@ async def open_database(url: str, service: str) -> AsyncIterator[Database]:
     else:
         raise StartupError(
             f"AFTERWORD_DATABASE_URL must start with postgresql:// or sqlite:///, not {url.split(':', 1)[0]!r}:"
-            " e.g. postgresql://afterword@localhost/afterword or sqlite:///var/lib/afterword"
+            " e.g. postgresql://afterword@localhost/afterword or sqlite:////var/lib/afterword"
         )
     try:
         yield database
@@ -172,7 +168,12 @@ def _prepare_sqlite(engine: AsyncEngine, begin: str, *, query_only: bool) -> Non
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=10000",
+            "foreign_keys=ON",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         if query_only:
             cursor.execute("PRAGMA query_only=ON")
@@ -191,7 +192,7 @@ async def _translated() -> AsyncIterator[None]:
         if _retriable(error):
             raise Unavailable(f"database: {_brief(error)}") from error
         raise
-    except (PoolTimeout, OSError, asyncio.TimeoutError) as error:
+    except (PoolTimeout, OSError) as error:
         raise Unavailable(f"database: {_brief(error)}") from error
 
 
@@ -202,8 +203,12 @@ def _retriable(error: DBAPIError) -> bool:
     if state is not None:
         return str(state).startswith(_RETRIABLE_SQLSTATE)
     text = str(error.orig).lower()
-    return isinstance(error.orig, OSError) or any(word in text for word in (*_RETRIABLE_SQLITE, "connection"))
+    return isinstance(error.orig, OSError) or any(
+        word in text for word in (*_RETRIABLE_SQLITE, "connection")
+    )
 
 
 def _brief(error: BaseException) -> str:
-    return (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0][:300]
+    return (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0][
+        :300
+    ]

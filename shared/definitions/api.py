@@ -1,7 +1,8 @@
 """The routes of definitions, the same for every kind: PUT, GET, list, DELETE, and apply all or nothing."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -22,15 +23,44 @@ Writer = Annotated[Principal, Depends(requires(Scope.DEFINITIONS_WRITE))]
 Unresolved = Callable[[Tx, str, Sequence[Reference]], Awaitable[list[Reference]]]
 """Which of the references name nothing that this service knows of, in a workspace."""
 
-Put = Callable[[Tx, str, Sequence[Wish], "Context"], Awaitable[None]]
-"""What a service does beside storing, in the same transaction (e.g. versions of a survey)."""
+Put = Callable[[Tx, "Writing"], Awaitable[list[Change]]]
+"""What a service does beside storing, in the same transaction (e.g. versions of a survey); returns the
+changes to report. May raise a `Problem`, which undoes everything."""
+
+Shown = Callable[[Tx, str, Sequence[Definition]], Awaitable[Mapping[str, Mapping[str, Any]]]]
+"""What definitions of one kind show beside what is stored, by id."""
+
+
+Deleted = Callable[[Tx, str, Sequence[tuple[str, str]]], Awaitable[None]]
+"""What a service does beside deleting (kind, id) of a workspace, in the same transaction."""
 
 
 async def _all_resolved(tx: Tx, workspace: str, references: Sequence[Reference]) -> list[Reference]:
     return []
 
 
-async def _nothing_more(tx: Tx, workspace: str, wishes: Sequence[Wish], context: "Context") -> None:
+async def _nothing_more(tx: Tx, writing: "Writing") -> list[Change]:
+    return list(writing.changes)
+
+
+async def _as_stored(
+    tx: Tx, workspace: str, definitions: Sequence[Definition]
+) -> Mapping[str, Mapping[str, Any]]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Wishes that have been stored, with the change that each of them came to; deletions come after them."""
+
+    workspace: str
+    wishes: Sequence[Wish]
+    changes: Sequence[Change]
+    by: str
+    at: datetime
+
+
+async def _nothing_more_deleted(tx: Tx, workspace: str, gone: Sequence[tuple[str, str]]) -> None:
     return
 
 
@@ -45,6 +75,8 @@ class Context:
     kinds: tuple[Kind, ...]
     unresolved: Unresolved = _all_resolved
     put: Put = _nothing_more
+    deleted: Deleted = _nothing_more_deleted
+    shown: Shown = _as_stored
 
 
 class Documents(Body):
@@ -74,8 +106,11 @@ def definition_routes(context: Context) -> APIRouter:
 
 def _add_kind(router: APIRouter, context: Context, kind: Kind) -> None:
     path = f"/v1/{kind.plural}"
+    model: Any = kind.model  # the type of the body follows from the kind, which no checker can see
 
-    async def put(id: str, document: kind.model, principal: Writer, response: Response) -> dict[str, Any]:  # type: ignore[name-defined]  # the kind's own model
+    async def put(
+        id: str, document: model, principal: Writer, response: Response
+    ) -> dict[str, Any]:
         wish, errors = read_document(kind, id, document.model_dump(mode="json", exclude_unset=True))
         if wish is None:
             raise invalid(errors)
@@ -85,25 +120,43 @@ def _add_kind(router: APIRouter, context: Context, kind: Kind) -> None:
 
     async def get(id: str, principal: Reader) -> dict[str, Any]:
         async with context.database().read() as tx:
-            found = await store.get_definition(tx, context.table, principal.workspace, kind.name, id)
+            found = await store.get_definition(
+                tx, context.table, principal.workspace, kind.name, id
+            )
             if found is None:
                 raise not_found(kind.name, id)
-            return await _definition_json(tx, context, kind, found)
+            return (await _definitions_json(tx, context, kind, [found]))[0]
 
-    async def list_all(principal: Reader, limit: Limit = 100, cursor: Cursor = None) -> Page[dict[str, Any]]:
+    async def list_all(
+        principal: Reader, limit: Limit = 100, cursor: Cursor = None
+    ) -> Page[dict[str, Any]]:
         after = decode_cursor(cursor, str)
         async with context.database().read() as tx:
             found = await store.list_definitions(
-                tx, context.table, principal.workspace, kind.name, after=after[0] if after else "", limit=limit + 1
+                tx,
+                context.table,
+                principal.workspace,
+                kind.name,
+                after=after[0] if after else "",
+                limit=limit + 1,
             )
-            items = [await _definition_json(tx, context, kind, definition) for definition in found[:limit]]
-        return Page(items=items, next=encode_cursor(found[limit - 1].id) if len(found) > limit else None)
+            items = await _definitions_json(tx, context, kind, found[:limit])
+        return Page(
+            items=items, next=encode_cursor(found[limit - 1].id) if len(found) > limit else None
+        )
 
     async def delete(id: str, principal: Writer) -> Response:
         async with context.database().begin() as tx:
             deleted = await store.delete_definition(
-                tx, context.table, context.outbox, principal.workspace, kind.name, id,
-                source=context.service, by=principal.id, at=await now(tx),
+                tx,
+                context.table,
+                context.outbox,
+                principal.workspace,
+                kind.name,
+                id,
+                source=context.service,
+                by=principal.id,
+                at=await now(tx),
             )
         if not deleted:
             raise not_found(kind.name, id)
@@ -113,7 +166,9 @@ def _add_kind(router: APIRouter, context: Context, kind: Kind) -> None:
     router.add_api_route(f"{path}/{{id}}", put, methods=["PUT"], name=f"put_{name}")
     router.add_api_route(f"{path}/{{id}}", get, methods=["GET"], name=f"get_{name}")
     router.add_api_route(path, list_all, methods=["GET"], name=f"list_{name}")
-    router.add_api_route(f"{path}/{{id}}", delete, methods=["DELETE"], name=f"delete_{name}", status_code=204)
+    router.add_api_route(
+        f"{path}/{{id}}", delete, methods=["DELETE"], name=f"delete_{name}", status_code=204
+    )
 
 
 def _read_all(context: Context, documents: Sequence[dict[str, Any]]) -> list[Wish]:
@@ -125,14 +180,18 @@ def _read_all(context: Context, documents: Sequence[dict[str, Any]]) -> list[Wis
         at = f"documents[{index}]"
         kind = kinds.get(str(raw.get("kind")))
         if kind is None:
-            errors.append(FieldError(f"{at}.kind", f"is {raw.get('kind')!r}", " or ".join(sorted(kinds))))
+            errors.append(
+                FieldError(f"{at}.kind", f"is {raw.get('kind')!r}", " or ".join(sorted(kinds)))
+            )
             continue
         wish, found = read_document(kind, None, raw, at=at)
         errors += found
         if wish is None:
             continue
         if (kind.name, wish.id) in seen:
-            errors.append(FieldError(f"{at}.id", f"{kind.name} {wish.id!r} is defined twice", "each id once"))
+            errors.append(
+                FieldError(f"{at}.id", f"{kind.name} {wish.id!r} is defined twice", "each id once")
+            )
         seen.add((kind.name, wish.id))
         wishes.append(wish)
     if errors:
@@ -144,30 +203,51 @@ async def _apply(
     context: Context, principal: Principal, wishes: Sequence[Wish], *, prune: bool, dry_run: bool
 ) -> list[Change]:
     async with context.database().begin() as tx:
+        at = await now(tx)
         changes = await store.put_definitions(
-            tx, context.table, context.outbox, principal.workspace, wishes,
-            prune=context.kinds if prune else (), source=context.service, by=principal.id, at=await now(tx),
+            tx,
+            context.table,
+            context.outbox,
+            principal.workspace,
+            wishes,
+            prune=context.kinds if prune else (),
+            source=context.service,
+            by=principal.id,
+            at=at,
         )
-        await context.put(tx, principal.workspace, wishes, context)
+        writing = Writing(principal.workspace, wishes, changes, principal.id, at)
+        changes = await context.put(tx, writing)
         if dry_run:
             await tx.rollback()
     return changes
 
 
-async def _definition_json(tx: Tx, context: Context, kind: Kind, definition: Definition) -> dict[str, Any]:
-    wish, _ = read_document(kind, definition.id, definition.document)
-    unresolved = await context.unresolved(tx, definition.workspace, wish.references if wish else ())
-    return {
-        "kind": definition.kind,
-        "id": definition.id,
-        **definition.document,
-        "state": definition.state,
-        "revision": definition.revision,
-        "active_from": definition.active_from,
-        "changed_at": definition.changed_at,
-        "changed_by": definition.changed_by,
-        "unresolved": [asdict(reference) for reference in unresolved],
-    }
+async def _definitions_json(
+    tx: Tx, context: Context, kind: Kind, definitions: Sequence[Definition]
+) -> list[dict[str, Any]]:
+    if not definitions:
+        return []
+    workspace = definitions[0].workspace
+    wishes = [read_document(kind, each.id, each.document)[0] for each in definitions]
+    references = [list(wish.references) if wish else [] for wish in wishes]
+    named = [reference for each in references for reference in each]
+    unknown = set(await context.unresolved(tx, workspace, named)) if named else set()
+    shown = await context.shown(tx, workspace, definitions)
+    return [
+        {
+            "kind": definition.kind,
+            "id": definition.id,
+            **definition.document,
+            "state": definition.state,
+            "revision": definition.revision,
+            "active_from": definition.active_from,
+            "changed_at": definition.changed_at,
+            "changed_by": definition.changed_by,
+            "unresolved": [asdict(reference) for reference in each if reference in unknown],
+            **shown.get(definition.id, {}),
+        }
+        for definition, each in zip(definitions, references, strict=True)
+    ]
 
 
 def _change_json(change: Change) -> dict[str, Any]:

@@ -54,9 +54,16 @@ def _state_of(document: Mapping[str, Any]) -> DefinitionState:
     return state
 
 
+def _never_beside(stored: "Definition", document: Mapping[str, Any]) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind of definition: its names, its shape, what else must hold, and what it refers to."""
+    """A kind of definition: its names, its shape, what else must hold, and what it refers to.
+
+    `beside` says that a wish leaves what is stored untouched: a draft beside what is published.
+    """
 
     name: str
     plural: str
@@ -64,6 +71,7 @@ class Kind:
     check: Callable[[Any], Sequence[FieldError]] = _no_problems
     references: Callable[[Any], Sequence[Reference]] = _no_references
     state: Callable[[Mapping[str, Any]], DefinitionState] = _state_of
+    beside: Callable[["Definition", Mapping[str, Any]], bool] = _never_beside
 
 
 @dataclass(frozen=True)
@@ -103,23 +111,33 @@ class Change:
     references: tuple[Reference, ...] = field(default=())
 
 
-def read_document(kind: Kind, id: str | None, raw: Any, *, at: str = "") -> tuple[Wish | None, list[FieldError]]:
+def read_document(
+    kind: Kind, id: str | None, raw: Any, *, at: str = ""
+) -> tuple[Wish | None, list[FieldError]]:
     """Validate a document for a path's id (or its own, in `apply`). Pure; returns every error with its place."""
     prefix = f"{at}." if at else ""
     if not isinstance(raw, dict):
-        return None, [FieldError(at or "body", "is not an object", f"a {kind.name} as in the documentation")]
+        return None, [
+            FieldError(at or "body", "is not an object", f"a {kind.name} as in the documentation")
+        ]
     try:
         document = kind.model.model_validate(raw)
     except ValidationError as error:
-        return None, [_placed(prefix, field_error(item)) for item in error.errors(include_input=False)[:100]]
+        return None, [
+            _placed(prefix, field_error(item)) for item in error.errors(include_input=False)[:100]
+        ]
     errors = [_placed(prefix, problem) for problem in kind.check(document)]
     if document.kind not in (None, kind.name):
         errors.append(FieldError(f"{prefix}kind", f"is {document.kind!r}", kind.name))
     if id is not None and document.id not in (None, id):
-        errors.append(FieldError(f"{prefix}id", f"is {document.id!r}", f"{id!r}, as in the path, or left out"))
+        errors.append(
+            FieldError(f"{prefix}id", f"is {document.id!r}", f"{id!r}, as in the path, or left out")
+        )
     wanted = id or document.id
     if wanted is None:
-        errors.append(FieldError(f"{prefix}id", "is missing", "an id of letters, digits, '.', '_' and '-'"))
+        errors.append(
+            FieldError(f"{prefix}id", "is missing", "an id of letters, digits, '.', '_' and '-'")
+        )
     if errors or wanted is None:
         return None, errors
     body = document.model_dump(mode="json", exclude={"kind", "id"}, exclude_none=True)

@@ -59,7 +59,9 @@ async def list_definitions(
     return [Definition(**row._mapping) for row in await tx.execute(statement)]
 
 
-async def get_definition(tx: Tx, table: sa.Table, workspace: str, kind: str, id: str) -> Definition | None:
+async def get_definition(
+    tx: Tx, table: sa.Table, workspace: str, kind: str, id: str
+) -> Definition | None:
     """One definition, None when there is none or it was deleted."""
     found = await load(tx, table, _key(table), [(workspace, kind, id)])
     return next((Definition(**row._mapping) for row in found if row.state != "deleted"), None)
@@ -88,6 +90,9 @@ async def put_definitions(
     written: list[Definition] = []
     for wish in wishes:
         old = stored.get((wish.kind.name, wish.id))
+        if old and old.state != "deleted" and wish.kind.beside(old, wish.document):
+            changes.append(_untouched(wish, old))
+            continue
         change = _change(wish, old)
         changes.append(change)
         if change.action != "unchanged":
@@ -103,13 +108,24 @@ async def put_definitions(
 
 
 async def delete_definition(
-    tx: Tx, table: sa.Table, outbox: sa.Table, workspace: str, kind: str, id: str, *, source: str, by: str, at: datetime
+    tx: Tx,
+    table: sa.Table,
+    outbox: sa.Table,
+    workspace: str,
+    kind: str,
+    id: str,
+    *,
+    source: str,
+    by: str,
+    at: datetime,
 ) -> bool:
     """Delete one and announce it; False when there is none."""
     rows = await load(tx, table, _key(table), [(workspace, kind, id)], lock=True)
     if not rows or rows[0].state == "deleted":
         return False
-    await save_definitions(tx, table, outbox, [_deleted(Definition(**rows[0]._mapping), by, at)], source=source)
+    await save_definitions(
+        tx, table, outbox, [_deleted(Definition(**rows[0]._mapping), by, at)], source=source
+    )
     return True
 
 
@@ -119,7 +135,12 @@ async def save_definitions(
     """Write new revisions, whose rows the caller has locked, and announce them."""
     rows = [dict(definition.__dict__) for definition in definitions]
     replace = ("revision", "state", "document", "active_from", "changed_at", "changed_by")
-    await insert(tx, table, rows, upsert=Upsert(("workspace", "kind", "id"), replace=replace, newer="revision"))
+    await insert(
+        tx,
+        table,
+        rows,
+        upsert=Upsert(("workspace", "kind", "id"), replace=replace, newer="revision"),
+    )
     announcements = [(Key(d.workspace, f"{d.kind}/{d.id}"), _message(d)) for d in definitions]
     if definitions:
         await announce(tx, outbox, source, definitions[0].changed_at, announcements)
@@ -143,7 +164,9 @@ async def save_copies(
                     "state": message.state,
                     "document": message.document,
                 }
-    upsert = Upsert(("workspace", "kind", "id"), replace=("revision", "state", "document"), newer="revision")
+    upsert = Upsert(
+        ("workspace", "kind", "id"), replace=("revision", "state", "document"), newer="revision"
+    )
     rows = [newest[key] for key in sorted(newest)]
     written = await insert(tx, table, rows, upsert=upsert, returning=("workspace", "kind"))
     return sorted({(row.workspace, row.kind) for row in written})
@@ -160,17 +183,27 @@ def _change(wish: Wish, old: Definition | None) -> Change:
     return Change(wish.kind.name, wish.id, action, old.document, wish.document, wish.references)  # type: ignore[arg-type]  # the two literals above
 
 
+def _untouched(wish: Wish, old: Definition) -> Change:
+    return Change(
+        wish.kind.name, wish.id, "unchanged", old.document, wish.document, wish.references
+    )
+
+
 def _next(workspace: str, wish: Wish, old: Definition | None, by: str, at: datetime) -> Definition:
     """The next revision. `active_from` moves only when it begins to act: an edit must not skip what is on its way."""
     state = wish.kind.state(wish.document)
     acted = old is not None and old.state not in ("deleted", "paused")
     active_from = old.active_from if old is not None and acted else at
     revision = old.revision + 1 if old else 1
-    return Definition(workspace, wish.kind.name, wish.id, revision, state, wish.document, active_from, at, by)
+    return Definition(
+        workspace, wish.kind.name, wish.id, revision, state, wish.document, active_from, at, by
+    )
 
 
 def _deleted(old: Definition, by: str, at: datetime) -> Definition:
-    return Definition(old.workspace, old.kind, old.id, old.revision + 1, "deleted", {}, old.active_from, at, by)
+    return Definition(
+        old.workspace, old.kind, old.id, old.revision + 1, "deleted", {}, old.active_from, at, by
+    )
 
 
 def _message(definition: Definition) -> DefinitionChanged:

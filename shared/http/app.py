@@ -22,7 +22,9 @@ VERSION = "0.1.0"
 class Body(BaseModel):
     """What a client sends: unknown fields are refused, so that a typing error is not silently ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=10_000)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=10_000
+    )
 
 
 @dataclass
@@ -33,7 +35,9 @@ class Health:
     draining: bool = False
 
 
-def create_app(service: str, *, access: Access, context: Any, routers: Sequence[APIRouter], health: Health) -> FastAPI:
+def create_app(
+    service: str, *, access: Access, context: Any, routers: Sequence[APIRouter], health: Health
+) -> FastAPI:
     """The application of one service. `context` is what its routes reach the database and settings by."""
     app = FastAPI(
         title=f"Afterword {service}",
@@ -42,18 +46,23 @@ def create_app(service: str, *, access: Access, context: Any, routers: Sequence[
         redoc_url=None,
         openapi_url=f"/v1/openapi/{service}.json",
         generate_unique_id_function=lambda route: f"{service}_{route.name}",
-        responses={"default": {"description": "RFC 9457 problem", "content": {"application/problem+json": {}}}},
+        responses={
+            "default": {
+                "description": "RFC 9457 problem",
+                "content": {"application/problem+json": {}},
+            }
+        },
     )
     app.state.access = access
     app.state.context = context
     app.include_router(health_routes(health))
     for router in routers:
         app.include_router(router)
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(Unavailable, _unavailable)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+    app.exception_handler(Problem)(_problem)
+    app.exception_handler(Unavailable)(_unavailable)
+    app.exception_handler(RequestValidationError)(_validation)
+    app.exception_handler(HTTPException)(_http)
+    app.exception_handler(Exception)(_unexpected)
     app.add_middleware(CleanBody)
     app.add_middleware(RequestContext, service=service)
     return app
@@ -82,8 +91,7 @@ def request_id(request: Request) -> str | None:
     return found
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
+async def _problem(request: Request, error: Problem) -> Response:
     return error.response(request_id(request))
 
 
@@ -92,13 +100,13 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     return unavailable("A dependency is away; try again.").response(request_id(request))
 
 
-async def _validation(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return invalid([field_error(item) for item in error.errors()[:100]]).response(request_id(request))
+async def _validation(request: Request, error: RequestValidationError) -> Response:
+    return invalid([field_error(item) for item in error.errors()[:100]]).response(
+        request_id(request)
+    )
 
 
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _http(request: Request, error: HTTPException) -> Response:
     kinds = {404: "not-found", 405: "method-not-allowed"}
     problem = Problem(error.status_code, kinds.get(error.status_code, "error"), str(error.detail))
     return problem.response(request_id(request))
@@ -106,7 +114,9 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("request_failed", path=request.url.path, exc_info=error)
-    return Problem(500, "internal", "The request failed; its id is in the log.").response(request_id(request))
+    return Problem(500, "internal", "The request failed; its id is in the log.").response(
+        request_id(request)
+    )
 
 
 def field_error(item: Any) -> FieldError:
@@ -114,5 +124,7 @@ def field_error(item: Any) -> FieldError:
     at = ""
     for part in item["loc"]:
         at += f"[{part}]" if isinstance(part, int) else f"{'.' if at else ''}{part}"
-    expected = ", ".join(f"{name}: {value}" for name, value in (item.get("ctx") or {}).items() if name != "error")
+    expected = ", ".join(
+        f"{name}: {value}" for name, value in (item.get("ctx") or {}).items() if name != "error"
+    )
     return FieldError(at.removeprefix("body.") or "body", item["msg"], expected or None)

@@ -104,38 +104,41 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     """The request's body. Raises a 400, 408, 413 or 415 `Problem`; never holds more than `max_bytes`."""
     headers = dict(scope["headers"])
     if b"transfer-encoding" in headers and b"content-length" in headers:
-        raise Problem(
-            400, "ambiguous-length", "Send Content-Length or Transfer-Encoding, not both."
-        )
+        detail = "Send Content-Length or Transfer-Encoding, not both."
+        raise Problem(400, "ambiguous-length", detail)
     if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise Problem(
-            415, "content-encoding", "The body must not be compressed: leave Content-Encoding out."
-        )
+        detail = "The body must not be compressed: leave Content-Encoding out."
+        raise Problem(415, "content-encoding", detail)
     declared = headers.get(b"content-length", b"0")
-    too_large = Problem(413, "too-large", f"The body is larger than {max_bytes} bytes.")
     if declared.isdigit() and int(declared) > max_bytes:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
+        raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(_BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Problem(
-                        400, "disconnected", "The connection closed before the body was complete."
-                    )
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > max_bytes:
-                    raise too_large
-                chunks.append(chunk)
-                if not message.get("more_body"):
-                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return await _gather(receive, max_bytes)
     except TimeoutError:
-        raise Problem(
-            408, "slow-body", f"The body did not arrive within {_BODY_SECONDS:.0f} s."
-        ) from None
+        detail = f"The body did not arrive within {_BODY_SECONDS:.0f} s."
+        raise Problem(408, "slow-body", detail) from None
+
+
+async def _gather(receive: Receive, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            detail = "The connection closed before the body was complete."
+            raise Problem(400, "disconnected", detail)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(413, "too-large", f"The body is larger than {max_bytes} bytes.")
 
 
 def check_body(scope: Scope, body: bytes) -> None:

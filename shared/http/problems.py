@@ -19,6 +19,7 @@ _TITLES = {
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
+    408: "Request timeout",
     409: "Conflict",
     410: "Gone",
     413: "Too large",
@@ -43,7 +44,13 @@ class Problem(AfterwordError):
     """An error with an HTTP status; `kind` is its stable name for programs."""
 
     def __init__(
-        self, status: int, kind: str, detail: str, errors: Sequence[FieldError] = (), *, retry_after: int | None = None
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        *,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -64,7 +71,8 @@ class Problem(AfterwordError):
             document["instance"] = f"/requests/{request_id}"
         if self.errors:
             document["errors"] = [
-                {"at": e.at, "message": e.message} | ({"expected": e.expected} if e.expected else {})
+                {"at": e.at, "message": e.message}
+                | ({"expected": e.expected} if e.expected else {})
                 for e in self.errors
             ]
         return document
@@ -75,7 +83,10 @@ class Problem(AfterwordError):
 
     def response(self, request_id: str | None) -> Response:
         return Response(
-            msgspec.json.encode(self.body(request_id)), self.status, media_type=MEDIA_TYPE, headers=self.headers()
+            msgspec.json.encode(self.body(request_id)),
+            self.status,
+            media_type=MEDIA_TYPE,
+            headers=self.headers(),
         )
 
 

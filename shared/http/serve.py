@@ -32,6 +32,14 @@ class Service:
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handling: this process decides when it stops."""
 
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -71,7 +79,7 @@ async def run(
         timeout_graceful_shutdown=max(1, int(grace_seconds) - 5),
         backlog=4096,
     )
-    server = _Server(config)
+    server = _Server(config, lambda: _announce(services, on_started))
     try:
         with _bind(config) as listening:
             async with asyncio.timeout(None) as grace, asyncio.TaskGroup() as group:
@@ -79,12 +87,13 @@ async def run(
                 for service in services:
                     for work in service.work:
                         group.create_task(_work(service.name, work, stop), name=service.name)
-                group.create_task(_announce(server, services, on_started, stop))
                 await stop.wait()
                 grace.reschedule(loop.time() + grace_seconds)
                 _drain(server, services)
     except TimeoutError:
-        raise AfterwordError(f"gave up what was not finished within {grace_seconds:.0f} s of grace") from None
+        raise AfterwordError(
+            f"gave up what was not finished within {grace_seconds:.0f} s of grace"
+        ) from None
 
 
 async def _work(service: str, work: Work, stop: asyncio.Event) -> None:
@@ -93,11 +102,7 @@ async def _work(service: str, work: Work, stop: asyncio.Event) -> None:
         raise StartupError(f"a worker of {service} ended by itself")
 
 
-async def _announce(
-    server: _Server, services: Sequence[Service], on_started: Callable[[], None], stop: asyncio.Event
-) -> None:
-    while not server.started and not stop.is_set():
-        await asyncio.sleep(0.01)
+def _announce(services: Sequence[Service], on_started: Callable[[], None]) -> None:
     for service in services:
         service.health.started = True
     log.info("started", services=[service.name for service in services])
@@ -118,7 +123,9 @@ def _bind(config: uvicorn.Config) -> socket.socket:
         made.bind((config.host, config.port))
     except OSError as error:
         made.close()
-        raise StartupError(f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another port") from error
+        raise StartupError(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another port"
+        ) from error
     made.setblocking(False)
     return made
 
@@ -127,4 +134,6 @@ def _serve_metrics(host: str, port: int) -> None:
     try:
         start_http_server(port, addr=host)
     except OSError as error:
-        raise StartupError(f"cannot serve metrics on {host}:{port}: {error.strerror}; choose another port") from error
+        raise StartupError(
+            f"cannot serve metrics on {host}:{port}: {error.strerror}; choose another port"
+        ) from error

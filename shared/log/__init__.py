@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from shared.contracts.topics import TopicSpec
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -44,16 +46,6 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicSpec:
-    """How a topic must exist: created by `afterword topics create`, checked by `topics verify`."""
-
-    name: str
-    partitions: int
-    retention_ms: int | None
-    compacted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Lag:
     """Where a group stands in one partition; `committed` is None before its first commit."""
 
@@ -63,7 +55,9 @@ class Lag:
 
     @property
     def records(self) -> int:
-        return self.end - max(self.start, self.committed if self.committed is not None else self.start)
+        return self.end - max(
+            self.start, self.committed if self.committed is not None else self.start
+        )
 
 
 class Producer(Protocol):
@@ -83,7 +77,9 @@ class Consumer(Protocol):
     in_flight: asyncio.Lock
     """Held by the loop while it handles a partition's records; a rebalance waits for it."""
 
-    async def fetch(self, *, max_records: int, timeout_seconds: float) -> Mapping[TopicPartition, Sequence[Record]]:
+    async def fetch(
+        self, *, max_records: int, timeout_seconds: float
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
         """The next records, by partition and in order; empty after the timeout.
 
         Raises `OffsetLost` when a committed offset is below the log's start, `Unavailable` otherwise.
@@ -109,7 +105,9 @@ class Log(Protocol):
 
     def producer(self) -> AbstractAsyncContextManager[Producer]: ...
 
-    def consumer(self, group: str, topics: Sequence[str]) -> AbstractAsyncContextManager[Consumer]: ...
+    def consumer(
+        self, group: str, topics: Sequence[str]
+    ) -> AbstractAsyncContextManager[Consumer]: ...
 
     async def create_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
         """Create what is missing; return the names created. Idempotent."""
@@ -120,5 +118,20 @@ class Log(Protocol):
     async def lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, Lag]:
         """Where the group stands in each partition. Raises `Unavailable`; also serves as a probe."""
 
-    async def read(self, partition: TopicPartition, offset: int, *, max_records: int) -> Sequence[Record]:
+    async def read(
+        self, partition: TopicPartition, offset: int, *, max_records: int
+    ) -> Sequence[Record]:
         """Records from an offset on, outside any group; from the log's start when it is below. Never waits."""
+
+
+__all__ = [
+    "Consumer",
+    "Headers",
+    "Lag",
+    "Log",
+    "Outgoing",
+    "Producer",
+    "Record",
+    "TopicPartition",
+    "TopicSpec",
+]

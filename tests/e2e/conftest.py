@@ -16,7 +16,12 @@ def kafka_and_postgres(kafka_url: str, postgres_url: str) -> tuple[str, str]:
     return f"{kafka_url}?prefix={uuid4().hex[:8]}.", postgres_url
 
 
-@pytest.fixture(params=["embedded", pytest.param("distributed", marks=[pytest.mark.kafka, pytest.mark.postgres])])
+@pytest.fixture(
+    params=[
+        "embedded",
+        pytest.param("distributed", marks=[pytest.mark.kafka, pytest.mark.postgres]),
+    ]
+)
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
     """A running system."""
     if request.param == "embedded":

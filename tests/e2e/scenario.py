@@ -8,7 +8,11 @@ from tests.support import eventually
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
     "/v1/units/east": {"name": {"en": "East", "zh": "华东"}},
-    "/v1/units/store-12": {"name": {"en": "Store 12", "zh": "12 号店"}, "aliases": ["S12"], "parent": "east"},
+    "/v1/units/store-12": {
+        "name": {"en": "Store 12", "zh": "12 号店"},
+        "aliases": ["S12"],
+        "parent": "east",
+    },
     "/v1/journeys/buy": {
         "name": {"en": "Buy", "zh": "购买"},
         "touchpoints": [{"id": "checkout", "name": {"en": "Checkout", "zh": "付款"}}],
@@ -19,7 +23,10 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
             {
                 "id": "recommend",
                 "kind": "nps",
-                "text": {"en": "How likely are you to recommend us?", "zh": "您向朋友推荐我们的可能性有多大？"},
+                "text": {
+                    "en": "How likely are you to recommend us?",
+                    "zh": "您向朋友推荐我们的可能性有多大？",
+                },
             },
             {
                 "id": "comment",
@@ -40,7 +47,10 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
         "channel": "link",
         "expires": "14d",
     },
-    "/v1/alert-rules/unhappy": {"about": "response", "when": {"path": "answers.recommend", "lte": 6}},
+    "/v1/alert-rules/unhappy": {
+        "about": "response",
+        "when": {"path": "answers.recommend", "lte": 6},
+    },
 }
 
 
@@ -64,7 +74,7 @@ async def define(client: httpx.AsyncClient, **more: dict[str, Any]) -> None:
 
     async def resolved() -> bool:
         found = (await client.get("/v1/triggers/after-purchase")).json()
-        return found["unresolved"] == []
+        return not found["unresolved"]
 
     await eventually(resolved, what="resolving the trigger's references")
 
@@ -76,11 +86,15 @@ async def post_event(client: httpx.AsyncClient, *events: dict[str, Any]) -> http
             "/v1/events", json=events[0], headers={"content-type": "application/cloudevents+json"}
         )
     return await client.post(
-        "/v1/events", json=list(events), headers={"content-type": "application/cloudevents-batch+json"}
+        "/v1/events",
+        json=list(events),
+        headers={"content-type": "application/cloudevents-batch+json"},
     )
 
 
-async def decisions(client: httpx.AsyncClient, event: dict[str, Any], wait: str = "20s") -> list[dict[str, Any]]:
+async def decisions(
+    client: httpx.AsyncClient, event: dict[str, Any], wait: str = "20s"
+) -> list[dict[str, Any]]:
     """The decisions about an event, waiting for the first."""
     params = {"source": event["source"], "event": event["id"], "wait": wait}
     answer = await client.get("/v1/decisions", params=params)
@@ -89,7 +103,9 @@ async def decisions(client: httpx.AsyncClient, event: dict[str, Any], wait: str 
     return items
 
 
-async def invitations(client: httpx.AsyncClient, event: dict[str, Any], wait: str = "20s") -> list[dict[str, Any]]:
+async def invitations(
+    client: httpx.AsyncClient, event: dict[str, Any], wait: str = "20s"
+) -> list[dict[str, Any]]:
     """The invitations made for an event, waiting for the first."""
     params = {"source": event["source"], "event": event["id"], "wait": wait}
     answer = await client.get("/v1/invitations", params=params)
@@ -102,7 +118,9 @@ async def score_of(client: httpx.AsyncClient, n: int, **params: str) -> dict[str
     """The NPS of the survey once it counts `n` responses."""
 
     async def counted() -> dict[str, Any] | None:
-        answer = await client.get("/v1/scores", params={"metric": "purchase-nps.recommend", **params})
+        answer = await client.get(
+            "/v1/scores", params={"metric": "purchase-nps.recommend", **params}
+        )
         assert answer.status_code == 200, answer.text
         items = answer.json()["items"]
         return items[0] if items and items[0]["n"] >= n else None

@@ -39,7 +39,10 @@ class Process:
         with self.log.open("ab") as output:
             self.child = subprocess.Popen(
                 [sys.executable, "-m", "services.cli", *self.arguments],
-                env=environment, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
             )
 
     def running(self) -> bool:
@@ -80,7 +83,9 @@ class System:
             while not _ready(self.urls[service]):
                 process = self.processes[name]
                 assert process.running(), f"{name} ended: {process.log.read_text()[-3000:]}"
-                assert time.monotonic() < deadline, f"{name} not ready: {process.log.read_text()[-3000:]}"
+                assert time.monotonic() < deadline, (
+                    f"{name} not ready: {process.log.read_text()[-3000:]}"
+                )
                 time.sleep(0.05)
 
     def end(self) -> None:
@@ -94,7 +99,9 @@ class Client(httpx.AsyncClient):
 
     def __init__(self, system: System, workspace: str) -> None:
         super().__init__(
-            headers={"authorization": f"Bearer {system.keys[workspace]}"}, timeout=30, trust_env=False
+            headers={"authorization": f"Bearer {system.keys[workspace]}"},
+            timeout=30,
+            trust_env=False,
         )
         self._system = system
 
@@ -123,7 +130,11 @@ def base_environment(directory: Path) -> dict[str, str]:
 
 
 def distributed(
-    directory: Path, *, log_url: str, database_url: str, workspaces: dict[str, dict[str, Any]] | None = None,
+    directory: Path,
+    *,
+    log_url: str,
+    database_url: str,
+    workspaces: dict[str, dict[str, Any]] | None = None,
     replicas: dict[str, int] | None = None,
 ) -> System:
     """Prepare topics and schemas and describe the processes; none is started yet. Extra replicas of a service are
@@ -141,11 +152,17 @@ def distributed(
             label = name if number == 1 else f"{name}-{number}"
             port = urls[name].rpartition(":")[2] if number == 1 else str(free_port())
             processes[label] = Process(
-                label, ["serve", name], environment | {"AFTERWORD_PORT": port}, directory / f"{label}.log"
+                label,
+                ["serve", name],
+                environment | {"AFTERWORD_PORT": port},
+                directory / f"{label}.log",
             )
     for command in (["topics", "create"], ["migrate"]):
         subprocess.run(
-            [sys.executable, "-m", "services.cli", *command], env=environment, check=True, timeout=120,
+            [sys.executable, "-m", "services.cli", *command],
+            env=environment,
+            check=True,
+            timeout=120,
             stdout=subprocess.DEVNULL,
         )
     return System(processes, urls, keys, directory, environment)

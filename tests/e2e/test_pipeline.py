@@ -13,8 +13,12 @@ from tests.e2e.system import Client
 from tests.support import eventually
 
 
-async def test_from_the_purchase_to_the_signed_alert(client: Client, receiver: Receiver, browser: Browser) -> None:
-    await scenario.define(client, **{"/v1/endpoints/crm": {"url": receiver.url, "types": ["alert.*"]}})
+async def test_from_the_purchase_to_the_signed_alert(
+    client: Client, receiver: Receiver, browser: Browser
+) -> None:
+    await scenario.define(
+        client, **{"/v1/endpoints/crm": {"url": receiver.url, "types": ["alert.*"]}}
+    )
     secret = (await client.get("/v1/endpoints/crm/secret")).json()["secret"]
     event = scenario.purchase(1, "customer/1")
 
@@ -51,11 +55,15 @@ async def test_from_the_purchase_to_the_signed_alert(client: Client, receiver: R
     assert document["data"]["rule"]["id"] == "unhappy"
     assert document["data"]["customer"]["id"] == "customer/1"
     assert document["data"]["transaction"]["data"]["order_no"] == "o-1"
-    answered = {answer["question"]: answer["value"] for answer in document["data"]["response"]["answers"]}
+    answered = {
+        answer["question"]: answer["value"] for answer in document["data"]["response"]["answers"]
+    }
     assert answered == {"recommend": 3, "comment": "The queue was long. 排队太久。"}
 
 
-async def test_a_second_purchase_is_not_asked_about_and_the_reason_can_be_read(client: Client) -> None:
+async def test_a_second_purchase_is_not_asked_about_and_the_reason_can_be_read(
+    client: Client,
+) -> None:
     await scenario.define(client)
     first, second = scenario.purchase(1, "c1"), scenario.purchase(2, "c1")
     await scenario.post_event(client, first)

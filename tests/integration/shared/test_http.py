@@ -45,20 +45,35 @@ async def put_thing(
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     keys = write_access(tmp_path / "access.yaml")
-    app = create_app("probe", access=Access.load(tmp_path / "access.yaml"), context=None, routers=[router], health=Health())
+    app = create_app(
+        "probe",
+        access=Access.load(tmp_path / "access.yaml"),
+        context=None,
+        routers=[router],
+        health=Health(),
+    )
     headers = {"authorization": f"Bearer {keys['acme']}"}
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as opened:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://test", headers=headers
+    ) as opened:
         yield opened
 
 
-async def put(client: httpx.AsyncClient, content: bytes | str, id: str = "a", **headers: str) -> httpx.Response:
-    return await client.put(f"/v1/things/{id}", content=content, headers={"content-type": "application/json", **headers})
+async def put(
+    client: httpx.AsyncClient, content: bytes | str, id: str = "a", **headers: str
+) -> httpx.Response:
+    return await client.put(
+        f"/v1/things/{id}", content=content, headers={"content-type": "application/json", **headers}
+    )
 
 
 async def test_a_good_request(client: httpx.AsyncClient) -> None:
     answer = await put(client, '{"score": 9, "note": "好"}')
-    assert (answer.status_code, answer.json()) == (200, {"workspace": "acme", "score": 9, "note": "好"})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"workspace": "acme", "score": 9, "note": "好"},
+    )
     assert answer.headers["x-request-id"]
 
 
@@ -94,14 +109,18 @@ async def test_a_bad_body_is_a_problem(
     assert answer.json()["detail"]
 
 
-async def test_a_problem_names_every_field_and_what_would_be_right(client: httpx.AsyncClient) -> None:
+async def test_a_problem_names_every_field_and_what_would_be_right(
+    client: httpx.AsyncClient,
+) -> None:
     problem = (await put(client, '{"score": "9", "typo": 1}')).json()
     assert {error["at"] for error in problem["errors"]} == {"score", "typo"}
     assert problem["type"] == "/problems/invalid"
 
 
 @pytest.mark.parametrize(("id", "status"), [("missing", 404), ("away", 503), ("bug", 500)])
-async def test_failures_are_problems_that_keep_secrets(client: httpx.AsyncClient, id: str, status: int) -> None:
+async def test_failures_are_problems_that_keep_secrets(
+    client: httpx.AsyncClient, id: str, status: int
+) -> None:
     answer = await put(client, '{"score": 1}', id=id)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -122,7 +141,9 @@ async def test_no_key_is_401(client: httpx.AsyncClient) -> None:
 
 
 async def test_both_length_and_encoding_are_refused(client: httpx.AsyncClient) -> None:
-    answer = await put(client, '{"score": 1}', **{"transfer-encoding": "chunked", "content-length": "12"})
+    answer = await put(
+        client, '{"score": 1}', **{"transfer-encoding": "chunked", "content-length": "12"}
+    )
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/ambiguous-length")
 
 
@@ -158,11 +179,25 @@ async def test_a_shutdown_finishes_what_was_accepted_and_drains_the_work(tmp_pat
 
     write_access(tmp_path / "access.yaml")
     health = Health()
-    app = create_app("probe", access=Access.load(tmp_path / "access.yaml"), context=None, routers=[slow], health=health)
+    app = create_app(
+        "probe",
+        access=Access.load(tmp_path / "access.yaml"),
+        context=None,
+        routers=[slow],
+        health=health,
+    )
     stop, port = asyncio.Event(), free_port()
     service = Service("probe", app, health, [work])
     process = asyncio.create_task(
-        run([service], app, host="127.0.0.1", port=port, metrics_port=None, grace_seconds=10, stop=stop)
+        run(
+            [service],
+            app,
+            host="127.0.0.1",
+            port=port,
+            metrics_port=None,
+            grace_seconds=10,
+            stop=stop,
+        )
     )
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
 
@@ -183,10 +218,18 @@ async def test_a_shutdown_finishes_what_was_accepted_and_drains_the_work(tmp_pat
     assert drained == ["yes"]
 
 
-async def test_a_worker_that_dies_ends_the_process_and_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+async def test_a_worker_that_dies_ends_the_process_and_a_port_in_use_is_one_sentence(
+    tmp_path: Path,
+) -> None:
     write_access(tmp_path / "access.yaml")
     health = Health()
-    app = create_app("probe", access=Access.load(tmp_path / "access.yaml"), context=None, routers=[], health=health)
+    app = create_app(
+        "probe",
+        access=Access.load(tmp_path / "access.yaml"),
+        context=None,
+        routers=[],
+        health=health,
+    )
 
     async def dies(stop: asyncio.Event) -> None:
         raise RuntimeError("stuck")
@@ -195,12 +238,25 @@ async def test_a_worker_that_dies_ends_the_process_and_a_port_in_use_is_one_sent
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.timeout(5):
             await run(
-                [Service("probe", app, health, [dies])], app, host="127.0.0.1", port=port, metrics_port=None,
-                grace_seconds=1, stop=asyncio.Event(),
+                [Service("probe", app, health, [dies])],
+                app,
+                host="127.0.0.1",
+                port=port,
+                metrics_port=None,
+                grace_seconds=1,
+                stop=asyncio.Event(),
             )
     assert caught.group_contains(RuntimeError, match="stuck")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
         with pytest.raises(StartupError, match=f"cannot listen on 127.0.0.1:{port}"):
-            await run([], app, host="127.0.0.1", port=port, metrics_port=None, grace_seconds=1, stop=asyncio.Event())
+            await run(
+                [],
+                app,
+                host="127.0.0.1",
+                port=port,
+                metrics_port=None,
+                grace_seconds=1,
+                stop=asyncio.Event(),
+            )

@@ -42,7 +42,9 @@ def relay(database: Database, producer: FakeProducer) -> Relay:
 async def change(database: Database, customer: str, *revisions: int) -> None:
     key = Key("acme", customer)
     async with database.begin() as tx:
-        changes = [(key, CustomerChanged(revision=r, id=customer, changed_at=AT)) for r in revisions]
+        changes = [
+            (key, CustomerChanged(revision=r, id=customer, changed_at=AT)) for r in revisions
+        ]
         await announce(tx, outbox, "ingest", AT, changes)
 
 
@@ -56,7 +58,9 @@ def seen(records: Sequence[Outgoing]) -> list[tuple[str, int]]:
     return found
 
 
-async def test_what_was_committed_is_published_in_order_and_leaves_the_table(database: Database) -> None:
+async def test_what_was_committed_is_published_in_order_and_leaves_the_table(
+    database: Database,
+) -> None:
     producer = FakeProducer()
     await change(database, "c1", 1, 2)
     await change(database, "c2", 1)
@@ -67,9 +71,15 @@ async def test_what_was_committed_is_published_in_order_and_leaves_the_table(dat
 
 
 async def test_nothing_is_announced_by_a_transaction_that_fails(database: Database) -> None:
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError):  # noqa: PT012 - the whole transaction is what fails
         async with database.begin() as tx:
-            await announce(tx, outbox, "ingest", AT, [(Key("acme", "c1"), CustomerChanged(revision=1, id="c1", changed_at=AT))])
+            await announce(
+                tx,
+                outbox,
+                "ingest",
+                AT,
+                [(Key("acme", "c1"), CustomerChanged(revision=1, id="c1", changed_at=AT))],
+            )
             raise RuntimeError
     assert (await measure(database, outbox))["waiting"] == 0
 

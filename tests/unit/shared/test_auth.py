@@ -27,7 +27,10 @@ def test_a_key_belongs_to_its_workspace(tmp_path: Path) -> None:
     assert (principal.workspace, principal.scopes) == ("acme", frozenset(Scope))
 
 
-@pytest.mark.parametrize("presented", [None, "", "awk", "awk_", "awk_key-acme_", "awk_key-acme_wrong", "awk_nobody_x", "é_\ud800_x"])
+@pytest.mark.parametrize(
+    "presented",
+    [None, "", "awk", "awk_", "awk_key-acme_", "awk_key-acme_wrong", "awk_nobody_x", "é_\ud800_x"],
+)
 def test_any_other_key_is_nobody(tmp_path: Path, presented: str | None) -> None:
     write_access(tmp_path / "access.yaml")
     assert Access.load(tmp_path / "access.yaml").authenticate(presented) is None
@@ -35,7 +38,10 @@ def test_any_other_key_is_nobody(tmp_path: Path, presented: str | None) -> None:
 
 def test_a_missing_scope_is_403_and_no_key_401(tmp_path: Path) -> None:
     key, hashed = mint_key("reader")
-    document = {"workspaces": [{"id": "acme"}], "keys": [{"id": "reader", "workspace": "acme", "hash": hashed, "scopes": ["scores:read"]}]}
+    document = {
+        "workspaces": [{"id": "acme"}],
+        "keys": [{"id": "reader", "workspace": "acme", "hash": hashed, "scopes": ["scores:read"]}],
+    }
     (tmp_path / "access.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     access = Access.load(tmp_path / "access.yaml")
     assert authorised(access, f"Bearer {key}", Scope.SCORES_READ).id == "reader"
@@ -63,16 +69,33 @@ BAD: list[tuple[Any, str]] = [
     ({"workspaces": [{"id": "A B"}]}, "workspaces.0.id"),
     ({"workspaces": [{"id": "a", "time_zone": "Mars/Olympus"}]}, "time_zone"),
     ({"workspaces": [{"id": "a", "typo": 1}]}, "typo"),
-    ({"workspaces": [{"id": "a"}], "keys": [{"id": "k", "workspace": "b", "hash": "sha256:" + "0" * 64, "scopes": []}]}, "unknown workspace 'b'"),
-    ({"workspaces": [{"id": "a"}], "keys": [{"id": "k", "workspace": "a", "hash": "x", "scopes": []}]}, "hash"),
-    ({"workspaces": [{"id": "a", "inlets": ["in"]}, {"id": "b", "inlets": ["in"]}]}, "'in' belongs to two"),
+    (
+        {
+            "workspaces": [{"id": "a"}],
+            "keys": [{"id": "k", "workspace": "b", "hash": "sha256:" + "0" * 64, "scopes": []}],
+        },
+        "unknown workspace 'b'",
+    ),
+    (
+        {
+            "workspaces": [{"id": "a"}],
+            "keys": [{"id": "k", "workspace": "a", "hash": "x", "scopes": []}],
+        },
+        "hash",
+    ),
+    (
+        {"workspaces": [{"id": "a", "inlets": ["in"]}, {"id": "b", "inlets": ["in"]}]},
+        "'in' belongs to two",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("document", "words"), BAD)
 def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, document: Any, words: str) -> None:
     path = tmp_path / "access.yaml"
-    path.write_text(document if isinstance(document, str) else yaml.safe_dump(document), encoding="utf-8")
+    path.write_text(
+        document if isinstance(document, str) else yaml.safe_dump(document), encoding="utf-8"
+    )
     with pytest.raises(StartupError, match=words) as caught:
         Access.load(path)
     assert "\n" not in str(caught.value)

@@ -17,7 +17,9 @@ TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
 def encoded(message: CustomerChanged | ResponseChanged) -> Outgoing:
-    return encode_message(Key("acme", "c/1"), message, id="e1", source="ingest", time=AT, traceparent=TRACE)
+    return encode_message(
+        Key("acme", "c/1"), message, id="e1", source="ingest", time=AT, traceparent=TRACE
+    )
 
 
 def stored(out: Outgoing, **changes: object) -> Record:
@@ -25,14 +27,20 @@ def stored(out: Outgoing, **changes: object) -> Record:
     return Record(out.topic, 0, 7, out.key, json.dumps(document).encode(), (), 1_764_000_000_000)
 
 
-CUSTOMER = CustomerChanged(revision=3, id="c/1", attributes={"tier": "gold", "名": [1, None]}, changed_at=AT)
+CUSTOMER = CustomerChanged(
+    revision=3, id="c/1", attributes={"tier": "gold", "名": [1, None]}, changed_at=AT
+)
 
 
 def test_a_message_is_plain_cloudevents_json_with_the_workspace_in_the_key_only() -> None:
     out = encoded(CUSTOMER)
     document = json.loads(out.value or b"")
     assert out.key == b"acme/c/1"
-    assert (document["specversion"], document["type"], document["subject"]) == ("1.0", "afterword.customer.changed", "c/1")
+    assert (document["specversion"], document["type"], document["subject"]) == (
+        "1.0",
+        "afterword.customer.changed",
+        "c/1",
+    )
     assert document["data"]["attributes"] == {"tier": "gold", "名": [1, None]}
     assert "acme" not in (out.value or b"").decode()
 
@@ -51,8 +59,15 @@ def test_answers_keep_their_kinds_of_value() -> None:
         Answer(question="q3", kind=QuestionKind.TEXT, metric="m", value="9"),
     )
     response = ResponseChanged(
-        revision=1, id="r1", state="submitted", survey="s", survey_version=1, answers=answers,
-        day=date(2026, 11, 23), submitted_at=AT, changed_at=AT,
+        revision=1,
+        id="r1",
+        state="submitted",
+        survey="s",
+        survey_version=1,
+        answers=answers,
+        day=date(2026, 11, 23),
+        submitted_at=AT,
+        changed_at=AT,
     )
     received = decode_message(stored(encoded(response)))
     assert received is not None
@@ -73,8 +88,17 @@ def test_unknown_fields_are_ignored_unknown_types_skipped_and_a_newer_major_stop
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        (None, b"{}"), (b"", b"{}"), (b"acme", b"{}"), (b"acme/", b"{}"), (b"A!/c", b"{}"), (b"\xff/c", b"{}"),
-        (b"acme/c", b""), (b"acme/c", b"\xff"), (b"acme/c", b"{"), (b"acme/c", b"[" * 100_000), (b"acme/c", b"{}"),
+        (None, b"{}"),
+        (b"", b"{}"),
+        (b"acme", b"{}"),
+        (b"acme/", b"{}"),
+        (b"A!/c", b"{}"),
+        (b"\xff/c", b"{}"),
+        (b"acme/c", b""),
+        (b"acme/c", b"\xff"),
+        (b"acme/c", b"{"),
+        (b"acme/c", b"[" * 100_000),
+        (b"acme/c", b"{}"),
         (b"acme/c", b'{"specversion":"0.3"}'),
     ],
 )

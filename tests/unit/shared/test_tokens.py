@@ -8,7 +8,12 @@ import pytest
 from shared.errors import StartupError
 from shared.tokens import BadToken, KeyRing, Token
 
-TOKEN = Token("acme", "purchase-nps", "0198b3a1-0000-7000-8000-000000000000", datetime(2026, 12, 1, 8, tzinfo=UTC))
+TOKEN = Token(
+    "acme",
+    "purchase-nps",
+    "0198b3a1-0000-7000-8000-000000000000",
+    datetime(2026, 12, 1, 8, tzinfo=UTC),
+)
 
 
 def key(letter: bytes) -> str:
@@ -35,7 +40,19 @@ def test_every_flipped_bit_is_noticed() -> None:
                 RING.verify(base64.urlsafe_b64encode(forged).decode().rstrip("="))
 
 
-@pytest.mark.parametrize("text", ["", "a", "=", "é", "A" * 2_000, RING.sign(TOKEN)[:-1], RING.sign(TOKEN) + "A", RING.sign(TOKEN) + "="])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        "=",
+        "é",
+        "A" * 2_000,
+        RING.sign(TOKEN)[:-1],
+        RING.sign(TOKEN) + "A",
+        RING.sign(TOKEN) + "=",
+    ],
+)
 def test_what_is_not_a_token_is_refused(text: str) -> None:
     with pytest.raises(BadToken):
         RING.verify(text)
@@ -51,7 +68,9 @@ def test_an_old_key_verifies_while_the_new_one_signs() -> None:
         KeyRing.parse(f"a:{key(b'c')}").verify(old)
 
 
-@pytest.mark.parametrize("text", ["", "a", "a:", "a:!!!", "a:" + base64.b64encode(b"short").decode(), ":" + key(b"a")])
+@pytest.mark.parametrize(
+    "text", ["", "a", "a:", "a:!!!", "a:" + base64.b64encode(b"short").decode(), ":" + key(b"a")]
+)
 def test_a_key_ring_that_is_wrong_says_so_without_repeating_the_key(text: str) -> None:
     with pytest.raises(StartupError, match="AFTERWORD_TOKEN_KEYS") as caught:
         KeyRing.parse(text)

@@ -35,12 +35,24 @@ def decode(item: Record) -> Received[object] | None:
 class Bench:
     """A worker between its fakes."""
 
-    def __init__(self, handle: Handle, *values: bytes, producer: FakeProducer | None = None, bury: Bury | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        *values: bytes,
+        producer: FakeProducer | None = None,
+        bury: Bury | None = None,
+    ) -> None:
         self.stop = asyncio.Event()
-        self.consumer = FakeConsumer(self.stop, {P0: [record(TOPIC, i, v) for i, v in enumerate(values)]})
+        self.consumer = FakeConsumer(
+            self.stop, {P0: [record(TOPIC, i, v) for i, v in enumerate(values)]}
+        )
         self.producer = producer or FakeProducer()
         self.worker = Worker(
-            "scoring", self.consumer, self.producer, {TOPIC: Subscription(handle, decode, bury)}, poison_limit=3
+            "scoring",
+            self.consumer,
+            self.producer,
+            {TOPIC: Subscription(handle, decode, bury)},
+            poison_limit=3,
         )
 
     async def run(self) -> None:
@@ -66,7 +78,9 @@ async def test_an_unavailable_dependency_is_retried_with_the_same_batch() -> Non
     assert bench.worker.status.waiting_for is None
 
 
-async def test_an_undecodable_record_goes_to_the_dead_letters_with_its_origin_and_the_rest_goes_on() -> None:
+async def test_an_undecodable_record_goes_to_the_dead_letters_with_its_origin_and_the_rest_goes_on() -> (
+    None
+):
     handle = Flaky()
     bench = Bench(handle, b"a", b"bad", b"c")
     await bench.run()
