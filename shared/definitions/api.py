@@ -13,7 +13,7 @@ from shared.auth import Principal, Scope, requires
 from shared.db import Database, Tx, now
 from shared.definitions import store
 from shared.definitions.documents import Change, Definition, Kind, Reference, Wish, read_document
-from shared.http.app import Body
+from shared.http.bodies import Body
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
 from shared.http.problems import FieldError, invalid, not_found
 
@@ -24,15 +24,11 @@ Unresolved = Callable[[Tx, str, Sequence[Reference]], Awaitable[list[Reference]]
 """Which of the references name nothing that this service knows of, in a workspace."""
 
 Put = Callable[[Tx, "Writing"], Awaitable[list[Change]]]
-"""What a service does beside storing, in the same transaction (e.g. versions of a survey); returns the
+"""What a service does beside storing or deleting, in the same transaction (e.g. versions of a survey); returns the
 changes to report. May raise a `Problem`, which undoes everything."""
 
 Shown = Callable[[Tx, str, Sequence[Definition]], Awaitable[Mapping[str, Mapping[str, Any]]]]
 """What definitions of one kind show beside what is stored, by id."""
-
-
-Deleted = Callable[[Tx, str, Sequence[tuple[str, str]]], Awaitable[None]]
-"""What a service does beside deleting (kind, id) of a workspace, in the same transaction."""
 
 
 async def _all_resolved(tx: Tx, workspace: str, references: Sequence[Reference]) -> list[Reference]:
@@ -60,10 +56,6 @@ class Writing:
     at: datetime
 
 
-async def _nothing_more_deleted(tx: Tx, workspace: str, gone: Sequence[tuple[str, str]]) -> None:
-    return
-
-
 @dataclass(frozen=True)
 class Context:
     """What the routes of one service's definitions need."""
@@ -75,7 +67,6 @@ class Context:
     kinds: tuple[Kind, ...]
     unresolved: Unresolved = _all_resolved
     put: Put = _nothing_more
-    deleted: Deleted = _nothing_more_deleted
     shown: Shown = _as_stored
 
 
@@ -147,6 +138,7 @@ def _add_kind(router: APIRouter, context: Context, kind: Kind) -> None:
 
     async def delete(id: str, principal: Writer) -> Response:
         async with context.database().begin() as tx:
+            at = await now(tx)
             deleted = await store.delete_definition(
                 tx,
                 context.table,
@@ -156,10 +148,12 @@ def _add_kind(router: APIRouter, context: Context, kind: Kind) -> None:
                 id,
                 source=context.service,
                 by=principal.id,
-                at=await now(tx),
+                at=at,
             )
-        if not deleted:
-            raise not_found(kind.name, id)
+            if not deleted:
+                raise not_found(kind.name, id)
+            change = Change(kind.name, id, "delete", None, None)
+            await context.put(tx, Writing(principal.workspace, [], [change], principal.id, at))
         return Response(status_code=204)
 
     name = kind.name.replace("-", "_")

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from shared.contracts.keys import IDENTIFIER_PATTERN
 from shared.contracts.values import DefinitionState
-from shared.http.app import Body, field_error
+from shared.http.bodies import Body, field_error
 from shared.http.problems import FieldError
 
 Identifier = Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]

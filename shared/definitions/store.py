@@ -1,6 +1,6 @@
 """Every SQL statement about definitions: those a service owns, and its copies of others'."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from shared.contracts.keys import Key
 from shared.contracts.messages import DefinitionChanged
 from shared.db import Json, Tx, Upsert, UtcDateTime, insert, load
 from shared.definitions.documents import Change, Definition, Kind, Wish
+from shared.errors import Unavailable
 from shared.outbox import announce
 
 
@@ -132,15 +133,16 @@ async def delete_definition(
 async def save_definitions(
     tx: Tx, table: sa.Table, outbox: sa.Table, definitions: Sequence[Definition], *, source: str
 ) -> None:
-    """Write new revisions, whose rows the caller has locked, and announce them."""
-    rows = [dict(definition.__dict__) for definition in definitions]
+    """Write new revisions, whose rows the caller has locked, and announce them.
+
+    Raises `Unavailable` when another transaction made the same definition first: there was no row to lock.
+    """
+    rows = sorted((dict(each.__dict__) for each in definitions), key=_place)
     replace = ("revision", "state", "document", "active_from", "changed_at", "changed_by")
-    await insert(
-        tx,
-        table,
-        rows,
-        upsert=Upsert(("workspace", "kind", "id"), replace=replace, newer="revision"),
-    )
+    upsert = Upsert(("workspace", "kind", "id"), replace=replace, newer="revision")
+    written = await insert(tx, table, rows, upsert=upsert, returning=("id",))
+    if len(written) < len(rows):
+        raise Unavailable("definitions: another request made the same one at the same time")
     announcements = [(Key(d.workspace, f"{d.kind}/{d.id}"), _message(d)) for d in definitions]
     if definitions:
         await announce(tx, outbox, source, definitions[0].changed_at, announcements)
@@ -170,6 +172,10 @@ async def save_copies(
     rows = [newest[key] for key in sorted(newest)]
     written = await insert(tx, table, rows, upsert=upsert, returning=("workspace", "kind"))
     return sorted({(row.workspace, row.kind) for row in written})
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["workspace"], row["kind"], row["id"]
 
 
 def _key(table: sa.Table) -> list[sa.Column[Any]]:
