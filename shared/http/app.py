@@ -6,25 +6,17 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from shared.auth import Access
 from shared.errors import Unavailable
+from shared.http.bodies import field_error
 from shared.http.middleware import CleanBody, RequestContext
-from shared.http.problems import FieldError, Problem, invalid, unavailable
+from shared.http.problems import Problem, invalid, unavailable
 from shared.telemetry import log
 
 VERSION = "0.1.0"
-
-
-class Body(BaseModel):
-    """What a client sends: unknown fields are refused, so that a typing error is not silently ignored."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=10_000
-    )
 
 
 @dataclass
@@ -117,14 +109,3 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return Problem(500, "internal", "The request failed; its id is in the log.").response(
         request_id(request)
     )
-
-
-def field_error(item: Any) -> FieldError:
-    """A pydantic error as a field error, with its place as a path."""
-    at = ""
-    for part in item["loc"]:
-        at += f"[{part}]" if isinstance(part, int) else f"{'.' if at else ''}{part}"
-    expected = ", ".join(
-        f"{name}: {value}" for name, value in (item.get("ctx") or {}).items() if name != "error"
-    )
-    return FieldError(at.removeprefix("body.") or "body", item["msg"], expected or None)

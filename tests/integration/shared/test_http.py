@@ -13,7 +13,8 @@ from pydantic import StrictInt
 
 from shared.auth import Access, Principal, Scope, requires
 from shared.errors import StartupError, Unavailable
-from shared.http.app import Body, Health, create_app
+from shared.http.app import Health, create_app
+from shared.http.bodies import Body
 from shared.http.pages import decode_cursor, encode_cursor
 from shared.http.problems import FieldError, Problem, invalid, not_found
 from shared.http.serve import Service, run
