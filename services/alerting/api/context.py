@@ -1,0 +1,27 @@
+"""What the routes of alerting need, and how they reach it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from shared.auth import Principal, Scope, requires
+from shared.db import Database
+
+
+@dataclass(frozen=True)
+class Context:
+    """The resources behind the routes."""
+
+    database: Database
+
+
+def _context(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+Reached = Annotated[Context, Depends(_context)]
+Reader = Annotated[Principal, Depends(requires(Scope.ALERTS_READ))]
+Writer = Annotated[Principal, Depends(requires(Scope.ALERTS_WRITE))]
+SecretReader = Annotated[Principal, Depends(requires(Scope.SECRETS_READ))]

@@ -1,0 +1,8 @@
+"""Runs the migrations of alerting on the connection that `migrate` hands over."""
+
+from alembic import context
+
+from services.alerting.tables import metadata
+from shared.schema import run_migrations
+
+run_migrations(context, metadata)

@@ -1,0 +1,312 @@
+"""What alerting decides: which responses raise or withdraw an alert, and what an attempt leads to; pure."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from shared.conditions import Condition
+from shared.contracts.messages import AlertRaised, AlertWithdrawn, ResponseChanged
+from shared.contracts.values import (
+    answer_facts,
+    customer_facts,
+    dimension_values,
+    transaction_facts,
+)
+from shared.webhook import Reply, next_attempt, outcome
+
+CLOCK_TOLERANCE = timedelta(seconds=60)
+
+AlertState = Literal["raised", "withdrawn"]
+ResponseKey = tuple[str, str]
+"""Workspace and response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An alert rule ready to judge. Only an active one raises; a paused one still withdraws its alerts."""
+
+    workspace: str
+    id: str
+    active: bool
+    active_from: datetime
+    severity: str
+    name: dict[str, str]
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One revision of a response, as it came from the log."""
+
+    workspace: str
+    response: ResponseChanged
+    appended_at: datetime
+    traceparent: str | None = None
+
+    @property
+    def key(self) -> ResponseKey:
+        return self.workspace, self.response.id
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert as it stands. `revision` is the response's last one judged, `sequence` counts announcements."""
+
+    workspace: str
+    id: str
+    rule: str
+    response: ResponseChanged
+    revision: int
+    state: AlertState
+    sequence: int
+    severity: str
+    raised_at: datetime
+    changed_at: datetime
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.workspace, self.response.id, self.rule
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """That an alert was raised or withdrawn; `alert` is as it was at that moment."""
+
+    alert: Alert
+    rule_name: dict[str, str]
+    traceparent: str | None
+
+    @property
+    def message_id(self) -> str:
+        """The webhook-id: the alert's id and sequence number, without a full stop."""
+        return f"{self.alert.id}-{self.alert.sequence}"
+
+    @property
+    def type(self) -> str:
+        return type_of(self.message().TYPE)
+
+    def message(self) -> AlertRaised:
+        """What goes to the alerts topic; its revision is the sequence number."""
+        alert = self.alert
+        model = AlertRaised if alert.state == "raised" else AlertWithdrawn
+        return model(
+            revision=alert.sequence,
+            id=alert.id,
+            rule=alert.rule,
+            response=alert.response,
+            raised_at=alert.raised_at,
+        )
+
+
+@dataclass
+class Verdict:
+    """What a batch changes: the alerts as they end, each announcement in order, the revisions judged."""
+
+    alerts: dict[tuple[str, str, str], Alert] = field(default_factory=dict)
+    announcements: list[Announcement] = field(default_factory=list)
+    judged: dict[ResponseKey, int] = field(default_factory=dict)
+
+
+def judge(
+    batch: Sequence[Seen],
+    judged: Mapping[ResponseKey, int],
+    rules: Iterable[Rule],
+    alerts: Iterable[Alert],
+    at: datetime,
+    new_id: Callable[[], str],
+) -> Verdict:
+    """Fold the batch in log order; a revision that is not newer than the last one judged is passed over.
+
+    Each revision is judged on its own, so that what is announced does not depend on how the log was cut
+    into batches.
+    """
+    verdict = Verdict()
+    by_workspace: dict[str, list[Rule]] = {}
+    for rule in rules:
+        by_workspace.setdefault(rule.workspace, []).append(rule)
+    standing: dict[ResponseKey, dict[str, Alert]] = {}
+    for old in alerts:
+        standing.setdefault((old.workspace, old.response.id), {})[old.rule] = old
+    for seen in batch:
+        key = seen.key
+        if seen.response.revision <= verdict.judged.get(key, judged.get(key, 0)):
+            continue
+        verdict.judged[key] = seen.response.revision
+        known = {rule.id: rule for rule in by_workspace.get(seen.workspace, ())}
+        own = standing.setdefault(key, {})
+        for id in sorted(known.keys() | own.keys()):
+            alert, announced = _judged(seen, id, known.get(id), own.get(id), at, new_id)
+            if alert is not None:
+                own[id] = verdict.alerts[alert.key] = alert
+            if announced is not None:
+                verdict.announcements.append(announced)
+    return verdict
+
+
+def _judged(
+    seen: Seen,
+    rule_id: str,
+    rule: Rule | None,
+    old: Alert | None,
+    at: datetime,
+    new_id: Callable[[], str],
+) -> tuple[Alert | None, Announcement | None]:
+    """The alert of one rule after one revision, and what is to be said of it."""
+    state = _state(seen, rule, old)
+    if old is None:
+        if state is None or rule is None:
+            return None, None
+        alert = _raised(seen, rule, at, new_id())
+        return alert, Announcement(alert, rule.name, seen.traceparent)
+    if state is None or state == old.state:
+        return replace(old, response=seen.response, revision=seen.response.revision), None
+    alert = replace(old, response=seen.response, revision=seen.response.revision)
+    alert = replace(alert, state=state, sequence=old.sequence + 1, changed_at=at)
+    if state == "raised":
+        alert = replace(alert, raised_at=at, severity=rule.severity if rule else old.severity)
+    return alert, Announcement(alert, rule.name if rule else {}, seen.traceparent)
+
+
+def _raised(seen: Seen, rule: Rule, at: datetime, id: str) -> Alert:
+    return Alert(
+        workspace=seen.workspace,
+        id=id,
+        rule=rule.id,
+        response=seen.response,
+        revision=seen.response.revision,
+        state="raised",
+        sequence=1,
+        severity=rule.severity,
+        raised_at=at,
+        changed_at=at,
+    )
+
+
+def _state(seen: Seen, rule: Rule | None, old: Alert | None) -> AlertState | None:
+    """The state the alert should be in now; None where there is none and none is to be made."""
+    if seen.response.state == "deleted":
+        return "withdrawn" if old else None
+    if rule is None:
+        return old.state if old else None
+    matches = rule.condition.matches(facts(seen.response)) is True
+    if old is not None and old.state == "raised":
+        return "raised" if matches else "withdrawn"
+    acts = rule.active and seen.appended_at >= rule.active_from - CLOCK_TOLERANCE
+    if matches and acts:
+        return "raised"
+    return old.state if old else None
+
+
+def facts(response: ResponseChanged) -> dict[str, Any]:
+    """What conditions read of a response: event, data, customer, dimensions and answers."""
+    return transaction_facts(response.transaction) | {
+        "customer": customer_facts(response.customer),
+        "dimensions": dimension_values(response.dimensions),
+        "answers": answer_facts(response.answers),
+    }
+
+
+def type_of(announced: str) -> str:
+    """The type in a delivery's body, from that of the message: afterword.alert.raised is alert.raised."""
+    return announced.removeprefix("afterword.")
+
+
+def body_of(announcement: Announcement, at: datetime) -> dict[str, Any]:
+    """The body of the deliveries of an announcement, as plain JSON values."""
+    alert = announcement.alert
+    whole = alert.response.model_dump(mode="json", exclude_none=True)
+    joined = {name: whole.pop(name, None) for name in ("customer", "transaction", "dimensions")}
+    return {
+        "type": announcement.type,
+        "timestamp": at.isoformat(),
+        "data": {
+            "alert": {
+                "id": alert.id,
+                "sequence": alert.sequence,
+                "state": alert.state,
+                "severity": alert.severity,
+                "raised_at": alert.raised_at.isoformat(),
+            },
+            "rule": {"id": alert.rule, "name": announcement.rule_name},
+            "response": whole,
+            **joined,
+        },
+    }
+
+
+LANE_WIDTH = 16
+"""Attempts under way at once to one endpoint that answers; a slow one gets fewer, down to one."""
+_QUEUE_PER_PLACE = 8
+
+Lane = tuple[str, str]
+"""The workspace and id of an endpoint: what one receiver does must not delay the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many deliveries may be claimed for a lane."""
+
+    lane: Lane
+    places: int
+
+
+def rooms(
+    due: Sequence[Lane], held: Mapping[Lane, int], widths: Mapping[Lane, int], total: int
+) -> list[Room]:
+    """Share `total` places among the lanes that have something due, evenly until each is full.
+
+    `held` is what is claimed already, `widths` how many of a lane are sent at once. Give the lanes in an order
+    that changes, since the first ones get what cannot be divided.
+    """
+    wanted = {
+        lane: max(0, widths.get(lane, LANE_WIDTH) * _QUEUE_PER_PLACE - held.get(lane, 0))
+        for lane in due
+    }
+    given: dict[Lane, int] = {}
+    left = total
+    hungry = [lane for lane in due if wanted[lane] > 0]
+    while hungry and left > 0:
+        share = max(1, left // len(hungry))
+        for lane in hungry:
+            more = min(share, wanted[lane] - given.get(lane, 0), left)
+            given[lane] = given.get(lane, 0) + more
+            left -= more
+        hungry = [lane for lane in hungry if given[lane] < wanted[lane]]
+    return [Room(lane, places) for lane, places in given.items() if places > 0]
+
+
+def next_width(width: int, reply: Reply) -> int:
+    """Half as many at once after a timeout, one more after an answer: slow receivers hold few connections."""
+    if reply.timed_out:
+        return max(1, width // 2)
+    return min(LANE_WIDTH, width + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a delivery stands."""
+
+    state: str
+    reason: str | None
+    due_at: datetime
+
+
+def after_attempt(
+    standing: Standing, spent: int, reply: Reply, at: datetime, jitter: float
+) -> Standing:
+    """What an attempt that ended at `at` leads to, when it was the `spent`-th of the schedule.
+
+    A delivery that was settled meanwhile stays so, unless this attempt shows that it did arrive.
+    """
+    result = outcome(reply)
+    if result == "delivered":
+        return Standing("delivered", None, standing.due_at)
+    if standing.state != "pending":
+        return standing
+    if result == "gone":
+        return Standing("failed", "gone", standing.due_at)
+    due = next_attempt(spent, reply, at, jitter)
+    if due is None:
+        return Standing("failed", "exhausted", standing.due_at)
+    return Standing("pending", reply.error or f"the receiver answered {reply.status}", due)

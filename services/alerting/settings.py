@@ -1,0 +1,21 @@
+"""The settings of alerting: how patient it is with receivers, and how much it does at once."""
+
+from pydantic import Field
+
+import shared.settings
+
+
+class Settings(shared.settings.Settings):
+    """Those of every service, and how deliveries are made."""
+
+    delivery_timeout_seconds: float = Field(
+        15.0, description="How long one webhook attempt may take in all", gt=0, le=30
+    )
+    delivery_lease_seconds: float = Field(
+        60.0,
+        description="How long a claimed delivery is one worker's; must exceed twice the timeout",
+        gt=0,
+    )
+    deliveries_in_flight: int = Field(
+        180, description="Webhook attempts under way at once in one process", ge=1, le=190
+    )

@@ -1,0 +1,1 @@
+"""Every SQL statement of alerting, one file per noun."""

@@ -1,0 +1,112 @@
+"""SQL about alerts: what was judged of each response, and the alerts that came of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.alerting.rules import Alert, ResponseKey
+from services.alerting.tables import alerts, judged
+from shared.contracts.messages import ResponseChanged
+from shared.db import Tx, Upsert, insert, load
+
+_ALERT = Upsert(
+    ("workspace", "id"),
+    replace=("revision", "state", "sequence", "severity", "raised_at", "changed_at", "document"),
+    newer="revision",
+)
+
+
+async def lock_responses(tx: Tx, keys: Iterable[ResponseKey]) -> dict[ResponseKey, int]:
+    """Lock each response until the transaction ends; the last revision judged of it, 0 for a new one."""
+    ordered = sorted(set(keys))
+    rows = [{"workspace": w, "response": r, "revision": 0} for w, r in ordered]
+    await insert(tx, judged, rows)
+    by = [judged.c.workspace, judged.c.response]
+    found = await load(tx, judged, by, ordered, lock=True)
+    return {(row.workspace, row.response): row.revision for row in found}
+
+
+async def save_judged(tx: Tx, revisions: Mapping[ResponseKey, int]) -> None:
+    """Remember what was judged, of responses that are locked."""
+    rows = [
+        {"workspace": w, "response": r, "revision": revision}
+        for (w, r), revision in sorted(revisions.items())
+    ]
+    upsert = Upsert(("workspace", "response"), replace=("revision",), newer="revision")
+    await insert(tx, judged, rows, upsert=upsert)
+
+
+async def load_alerts(tx: Tx, keys: Iterable[ResponseKey]) -> list[Alert]:
+    """The alerts of these responses."""
+    by = [alerts.c.workspace, alerts.c.response]
+    return [_alert(row) for row in await load(tx, alerts, by, sorted(set(keys)))]
+
+
+async def save_alerts(tx: Tx, changed: Iterable[Alert]) -> None:
+    """Write alerts as they are now; their responses are locked."""
+    rows = [
+        {
+            "workspace": a.workspace,
+            "id": a.id,
+            "rule": a.rule,
+            "response": a.response.id,
+            "customer": a.response.customer.id if a.response.customer else None,
+            "revision": a.revision,
+            "state": a.state,
+            "sequence": a.sequence,
+            "severity": a.severity,
+            "raised_at": a.raised_at,
+            "changed_at": a.changed_at,
+            "document": a.response.model_dump(mode="json", exclude_none=True),
+        }
+        for a in sorted(changed, key=lambda alert: (alert.workspace, alert.id))
+    ]
+    await insert(tx, alerts, rows, upsert=_ALERT)
+
+
+@dataclass(frozen=True)
+class AlertFilter:
+    """Which alerts a list shows; None is all."""
+
+    rule: str | None = None
+    customer: str | None = None
+    response: str | None = None
+    state: str | None = None
+
+
+async def list_alerts(
+    tx: Tx, workspace: str, wanted: AlertFilter, *, before: str | None, limit: int
+) -> Sequence[sa.Row[Any]]:
+    """Alerts, newest first, after the one whose id is `before`."""
+    statement = sa.select(alerts).where(alerts.c.workspace == workspace)
+    for name in ("rule", "customer", "response", "state"):
+        if (value := getattr(wanted, name)) is not None:
+            statement = statement.where(alerts.c[name] == value)
+    if before is not None:
+        statement = statement.where(alerts.c.id < before)
+    return (await tx.execute(statement.order_by(alerts.c.id.desc()).limit(limit))).all()
+
+
+async def get_alert(tx: Tx, workspace: str, id: str) -> sa.Row[Any] | None:
+    """One alert, None when this workspace has none of that id."""
+    statement = sa.select(alerts).where(alerts.c.workspace == workspace, alerts.c.id == id)
+    return (await tx.execute(statement)).one_or_none()
+
+
+def _alert(row: sa.Row[Any]) -> Alert:
+    raised_at: datetime = row.raised_at
+    return Alert(
+        workspace=row.workspace,
+        id=row.id,
+        rule=row.rule,
+        response=ResponseChanged.model_validate(row.document),
+        revision=row.revision,
+        state=row.state,
+        sequence=row.sequence,
+        severity=row.severity,
+        raised_at=raised_at,
+        changed_at=row.changed_at,
+    )

@@ -1,0 +1,103 @@
+"""Judges responses: claim what is new, load, decide, save alerts with their deliveries, announce."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import uuid_utils
+
+from services.alerting.rules import Announcement, Seen, body_of, judge
+from services.alerting.store import alerts as store
+from services.alerting.store.deliveries import NewMessage, add_deliveries
+from services.alerting.store.endpoints import Endpoint, load_endpoints, load_rules
+from services.alerting.tables import outbox
+from shared import crash
+from shared.contracts.envelope import Received
+from shared.contracts.keys import Key
+from shared.contracts.messages import ResponseChanged
+from shared.db import Database, Tx, now
+from shared.outbox import announce
+from shared.telemetry import ALERTS, log
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The handler of the responses topic."""
+
+    database: Database
+
+    async def handle(self, batch: Sequence[Received[Any]]) -> None:
+        """Apply one batch in one transaction. Replaying it changes nothing: each revision is judged once."""
+        seen = [
+            Seen(r.workspace, r.message, r.appended_at, r.traceparent)
+            for r in batch
+            if isinstance(r.message, ResponseChanged)
+        ]
+        keys = {one.key for one in seen}
+        async with self.database.begin() as tx:
+            judged = await store.lock_responses(tx, keys)
+            rules = await load_rules(tx, {workspace for workspace, _ in keys})
+            standing = await store.load_alerts(tx, keys)
+            at = await now(tx)
+            verdict = judge(seen, judged, rules, standing, at, _new_id)
+            await store.save_judged(tx, verdict.judged)
+            await store.save_alerts(tx, verdict.alerts.values())
+            deliveries = await _announce(tx, verdict.announcements, at)
+            crash.point(crash.Point.WORKER_BEFORE_COMMIT)
+        for announcement in verdict.announcements:
+            ALERTS.labels(announcement.type).inc()
+        if verdict.announcements:
+            log.info(
+                "alerts_announced", announced=len(verdict.announcements), deliveries=deliveries
+            )
+
+
+async def _announce(tx: Tx, announcements: Sequence[Announcement], at: datetime) -> int:
+    """Store a delivery for each subscribed endpoint, and the message for the alerts topic; how many deliveries."""
+    if not announcements:
+        return 0
+    endpoints = await load_endpoints(tx, {a.alert.workspace for a in announcements})
+    pairs = [(_rendered(a, at), _subscribed(a, endpoints)) for a in announcements]
+    ids = await add_deliveries(tx, pairs, at)
+    await announce(
+        tx,
+        outbox,
+        "alerting",
+        at,
+        [(_key(a), a.message()) for a in announcements],
+        traceparents=[a.traceparent for a in announcements],
+    )
+    return len(ids)
+
+
+def _rendered(announcement: Announcement, at: datetime) -> NewMessage:
+    alert = announcement.alert
+    return NewMessage(
+        workspace=alert.workspace,
+        id=announcement.message_id,
+        alert=alert.id,
+        sequence=alert.sequence,
+        type=announcement.type,
+        body=msgspec.json.encode(body_of(announcement, at)),
+    )
+
+
+def _subscribed(announcement: Announcement, endpoints: Sequence[Endpoint]) -> list[str]:
+    return [
+        endpoint.id
+        for endpoint in endpoints
+        if endpoint.workspace == announcement.alert.workspace
+        and endpoint.subscribes(announcement.type)
+    ]
+
+
+def _key(announcement: Announcement) -> Key:
+    alert = announcement.alert
+    customer = alert.response.customer
+    return Key(alert.workspace, customer.id if customer else alert.id)
+
+
+def _new_id() -> str:
+    return str(uuid_utils.uuid7())
