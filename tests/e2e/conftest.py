@@ -13,7 +13,7 @@ from tests.e2e.system import Client, System, distributed, embedded
 @pytest.fixture
 def kafka_and_postgres(kafka_url: str, postgres_url: str) -> tuple[str, str]:
     """Topics of this test's own on the broker, and an empty database."""
-    return f"{kafka_url}?prefix={uuid4().hex[:8]}.", postgres_url
+    return f"{kafka_url}?prefix={uuid4().hex[:8]}.&session_timeout=6", postgres_url
 
 
 @pytest.fixture(

@@ -208,7 +208,7 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
             fetch_max_wait_ms=500,
             fetch_max_bytes=16 * 1024 * 1024,
             max_partition_fetch_bytes=2 * 1024 * 1024,
-            session_timeout_ms=15_000,
+            session_timeout_ms=int(self._settings.session_timeout_seconds * 1000),
             heartbeat_interval_ms=1_000,
             rebalance_timeout_ms=int(REBALANCE_SECONDS * 1000),
             max_poll_interval_ms=300_000,

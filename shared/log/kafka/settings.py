@@ -12,6 +12,10 @@ from aiokafka.errors import KafkaError
 from shared.errors import StartupError, Unavailable
 from shared.log import Record, TopicPartition
 
+SEND_SECONDS = 10.0
+SESSION_SECONDS = 15.0
+"""How soon the group gives a silent member's partitions to others; a killed process is silent."""
+
 REBALANCE_SECONDS = 30.0
 LET_GO_SECONDS = 20.0
 """How long a rebalance waits for work in flight; less than the rebalance timeout, or we would be expelled."""
@@ -27,27 +31,30 @@ class KafkaSettings:
 
     servers: tuple[str, ...]
     prefix: str = ""
-    send_timeout_seconds: float = 10.0
+    send_timeout_seconds: float = SEND_SECONDS
+    session_timeout_seconds: float = SESSION_SECONDS
 
     @classmethod
     def parse(cls, url: str) -> "KafkaSettings":
-        """Read `kafka://host:port[,host:port]?prefix=NAME.&send_timeout=10`; raises `StartupError`."""
+        """Read `kafka://host:port[,host:port]?prefix=NAME.&send_timeout=10&session_timeout=15`.
+
+        Raises `StartupError`.
+        """
         parts = urlsplit(url)
         servers = tuple(server for server in parts.netloc.split(",") if server)
         query = parse_qs(parts.query, keep_blank_values=True)
-        unknown = query.keys() - {"prefix", "send_timeout"}
+        unknown = query.keys() - {"prefix", "send_timeout", "session_timeout"}
         if not servers or unknown or parts.path not in ("", "/"):
             raise StartupError(
                 "a Kafka URL reads kafka://host:port[,host:port]?prefix=NAME.&send_timeout=SECONDS"
                 + (f"; not understood: {', '.join(sorted(unknown))}" if unknown else "")
             )
-        try:
-            timeout = float(query.get("send_timeout", ["10"])[-1])
-        except ValueError:
-            timeout = 0.0
-        if not 0 < timeout < float("inf"):
-            raise StartupError("send_timeout in the Kafka URL must be a positive number of seconds")
-        return cls(servers, query.get("prefix", [""])[-1], timeout)
+        return cls(
+            servers,
+            query.get("prefix", [""])[-1],
+            _seconds(query, "send_timeout", SEND_SECONDS),
+            _seconds(query, "session_timeout", SESSION_SECONDS),
+        )
 
     def client_options(self, request_timeout_seconds: float) -> dict[str, Any]:
         """What every client needs to reach the cluster; the place for TLS and SASL."""
@@ -75,6 +82,16 @@ class KafkaSettings:
         headers = tuple((name, value or b"") for name, value in raw.headers)
         topic = raw.topic[len(self.prefix) :]
         return Record(topic, raw.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp)
+
+
+def _seconds(query: dict[str, list[str]], name: str, default: float) -> float:
+    try:
+        seconds = float(query.get(name, [str(default)])[-1])
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise StartupError(f"{name} in the Kafka URL must be a positive number of seconds")
+    return seconds
 
 
 @contextmanager
