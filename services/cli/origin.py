@@ -60,7 +60,7 @@ class ProxyOrigin:
         try:
             if path.startswith("/health/"):
                 await self._health(path)
-                await JSONResponse({"status": "ready"})(scope, receive, send)
+                await JSONResponse({"status": path.rpartition("/")[2]})(scope, receive, send)
             elif service:
                 await self._forward(service, scope, receive, send)
             else:
