@@ -85,4 +85,3 @@ cells = sa.Table(
 )
 """The histograms: how often each value was given. `id` is a digest of all that the cell is keyed by, so that the key
 stays short however long a dimension is; only `n` ever changes, and no index holds it."""
-

@@ -24,15 +24,18 @@ class Counting:
     async def handle(self, batch: Sequence[Received[Any]]) -> None:
         """Apply a batch in one transaction; older revisions and replays change nothing. Raises `NotCountable` for
         an answer off its scale and `CountBroken` when the cells do not agree with the facts."""
-        said = [(one.workspace, one.message) for one in batch if isinstance(one.message, ResponseChanged)]
+        said = [one for one in batch if isinstance(one.message, ResponseChanged)]
         if not said:
             return
         async with self.database.begin() as tx:
-            held = await rollups.hold(tx, {workspace for workspace, _ in said}, self.rollup)
-            stated = [rules.fact_of(workspace, message, held[workspace], FIXED_SCALES) for workspace, message in said]
-            old, new = await facts.claim(tx, rules.newest(stated))
+            held = await rollups.hold(tx, {one.workspace for one in said}, self.rollup)
+            stated = rules.newest(
+                rules.fact_of(one.workspace, one.message, held[one.workspace], FIXED_SCALES)
+                for one in said
+            )
+            old, new = await facts.claim(tx, stated)
             await facts.replace_answers(tx, old, new)
-            await rollups.remember_names(tx, {(fact.workspace, name) for fact in new for name in fact.dimensions})
+            await rollups.remember_names(tx, new)
             await cells.add(tx, rules.changes(old, new, held))
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
         log.debug("responses_counted", records=len(batch), counted=len(new), replaced=len(old))

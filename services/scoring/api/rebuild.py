@@ -16,7 +16,7 @@ from services.scoring.store.scores import BUILT_IN
 from shared.auth import Principal, Scope, requires
 from shared.conditions import ConditionError, parse_path
 from shared.db import Tx
-from shared.http.app import Body
+from shared.http.bodies import Body
 from shared.http.problems import FieldError, invalid
 from shared.telemetry import log
 
@@ -38,7 +38,9 @@ class Rebuild(Body):
         description="Dimensions to keep apart from now on: name -> path such as data.tier or customer.segment, or"
         " null for one that responses bring",
     )
-    remove: list[Name] = Field([], max_length=MAX_DIMENSIONS, description="Dimensions no longer to keep apart")
+    remove: list[Name] = Field(
+        [], max_length=MAX_DIMENSIONS, description="Dimensions no longer to keep apart"
+    )
     dry_run: StrictBool = Field(False, description="Only report")
 
 
@@ -91,7 +93,13 @@ async def rebuild(
         if not body.dry_run:
             await rollups.declare(tx, workspace, wanted)
             await _put_right(tx, workspace, stored, told.wanted)
-    log.info("scores_rebuilt", workspace=workspace, by=principal.id, drifted=len(drift), dry_run=body.dry_run)
+    log.info(
+        "scores_rebuilt",
+        workspace=workspace,
+        by=principal.id,
+        drifted=len(drift),
+        dry_run=body.dry_run,
+    )
     return Rebuilt(
         dimensions=dict(wanted),
         facts=told.facts,
@@ -103,16 +111,19 @@ async def rebuild(
 
 
 def _wanted(body: Rebuild, standing: Rollup, brought: set[str]) -> Rollup:
+    names = f"one of: {', '.join(sorted(standing))}"
     errors = [
-        FieldError(f"remove[{i}]", f"{name!r} is not kept apart", f"one of: {', '.join(sorted(standing))}")
+        FieldError(f"remove[{i}]", f"{name!r} is not kept apart", names)
         for i, name in enumerate(body.remove)
         if name not in standing
     ]
     for name, path in body.dimensions.items():
         errors += _problems(name, path, brought | standing.keys())
-    wanted = {name: path for name, path in standing.items() if name not in body.remove} | body.dimensions
+    kept = {name: path for name, path in standing.items() if name not in body.remove}
+    wanted = kept | body.dimensions
     if len(wanted) > MAX_DIMENSIONS:
-        errors.append(FieldError("dimensions", f"{len(wanted)} would be kept apart", f"at most {MAX_DIMENSIONS}"))
+        problem = f"{len(wanted)} would be kept apart", f"at most {MAX_DIMENSIONS}"
+        errors.append(FieldError("dimensions", *problem))
     if errors:
         raise invalid(errors)
     return wanted
@@ -123,16 +134,19 @@ def _problems(name: str, path: str | None, known: set[str]) -> list[FieldError]:
     if name in BUILT_IN:
         return [FieldError(at, "is built in and always kept apart", "another name")]
     if path is None:
-        message = "no response ever brought it", f"a path such as data.{name}, or one of: {', '.join(sorted(known))}"
-        return [] if name in known else [FieldError(at, *message)]
+        expected = f"a path such as data.{name}, or one of: {', '.join(sorted(known))}"
+        missing = FieldError(at, "no response ever brought it", expected)
+        return [] if name in known else [missing]
     try:
         parse_path(path, _ROOTS, at=at)
     except ConditionError as error:
-        return [FieldError(problem.at, problem.message, problem.expected) for problem in error.problems]
+        return [FieldError(one.at, one.message, one.expected) for one in error.problems]
     return []
 
 
-async def _recount(tx: Tx, workspace: str, standing: Rollup, wanted: Rollup, *, store: bool) -> _Recount:
+async def _recount(
+    tx: Tx, workspace: str, standing: Rollup, wanted: Rollup, *, store: bool
+) -> _Recount:
     """Count all facts anew, page by page; with `store`, facts keep what the wanted dimensions derive."""
     found = _Recount()
     same = wanted == standing
@@ -140,17 +154,23 @@ async def _recount(tx: Tx, workspace: str, standing: Rollup, wanted: Rollup, *, 
     while page := await facts.page(tx, workspace, after, _PAGE):
         after = page[-1].response
         found.facts += len(page)
-        moved = page if same else [replace(fact, derived=rules.derive(fact, wanted)) for fact in page]
+        moved = page
+        if not same:
+            moved = [replace(fact, derived=rules.derive(fact, wanted)) for fact in page]
+        changed = []
         for fact, there in zip(page, moved, strict=True):
             found.standing.update(rules.cells_of(fact, standing))
             found.wanted.update(rules.cells_of(there, wanted))
-        if store and not same:
-            pairs = zip(page, moved, strict=True)
-            await facts.derive_again(tx, [there for fact, there in pairs if there.derived != fact.derived])
+            if there.derived != fact.derived:
+                changed.append(there)
+        if store:
+            await facts.derive_again(tx, changed)
     return found
 
 
-async def _put_right(tx: Tx, workspace: str, stored: Mapping[str, int], right: Mapping[Cell, int]) -> None:
+async def _put_right(
+    tx: Tx, workspace: str, stored: Mapping[str, int], right: Mapping[Cell, int]
+) -> None:
     by_id = {cell.id: cell for cell in right}
     wrong = {cell: right[cell] for id, cell in by_id.items() if stored.get(id) != right[cell]}
     await cells.put_right(tx, workspace, wrong, stored.keys() - by_id.keys())

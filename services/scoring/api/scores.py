@@ -50,11 +50,15 @@ class ScoreQuery(BaseModel):
 
     metric: Text | None = Field(None, description="What was measured, e.g. purchase-nps.recommend")
     survey: Text | None = Field(None, description="Only answers to this survey")
-    kind: Literal["nps", "csat", "ces", "rating", "choice"] | None = Field(None, description="Only questions of this kind")
+    kind: Literal["nps", "csat", "ces", "rating", "choice"] | None = Field(
+        None, description="Only questions of this kind"
+    )
     journey: Text | None = None
     touchpoint: Text | None = None
     where: list[Text] = Field(
-        [], max_length=20, description="DIMENSION:VALUE, repeatable; a path matches all below it: org:cn/east"
+        [],
+        max_length=20,
+        description="DIMENSION:VALUE, repeatable; a path matches all below it: org:cn/east",
     )
     start: Day = Field(None, alias="from", description="First day, in the workspace's zone")
     end: Day = Field(None, alias="to", description="Last day, included")
@@ -97,12 +101,20 @@ async def get_scores(
 def _read(query: ScoreQuery) -> Question:
     errors: list[FieldError] = []
     if not (query.metric or query.survey or query.kind):
-        errors.append(FieldError("metric", "one of metric, survey and kind must say what to score", "e.g. kind=nps"))
+        errors.append(
+            FieldError(
+                "metric", "one of metric, survey and kind must say what to score", "e.g. kind=nps"
+            )
+        )
     if query.start and query.end:
         if query.start > query.end:
-            errors.append(FieldError("from", f"{query.start} is after to={query.end}", "a day not after `to`"))
+            errors.append(
+                FieldError("from", f"{query.start} is after to={query.end}", "a day not after `to`")
+            )
         elif (query.end - query.start).days > MAX_DAYS:
-            errors.append(FieldError("from", "the range is over ten years", f"at most {MAX_DAYS} days"))
+            errors.append(
+                FieldError("from", "the range is over ten years", f"at most {MAX_DAYS} days")
+            )
     filters = [_FILTER.fullmatch(text) for text in query.where]
     groups = [_GROUPING.fullmatch(text) for text in query.by]
     errors += [
@@ -111,13 +123,20 @@ def _read(query: ScoreQuery) -> Question:
         if found is None or found[1] in BUILT_IN
     ]
     errors += [
-        FieldError(f"by[{i}]", "is nothing to group by", "day, week, month, survey, journey, touchpoint, a dimension, or org@2")
+        FieldError(
+            f"by[{i}]",
+            "is nothing to group by",
+            "day, week, month, survey, journey, touchpoint, a dimension, or org@2",
+        )
         for i, found in enumerate(groups)
         if found is None or (found[2] and found[1] in BUILT_IN)
     ]
     if errors:
         raise invalid(errors)
-    columns = ((name, getattr(query, name)) for name in ("metric", "survey", "kind", "journey", "touchpoint"))
+    columns = (
+        (name, getattr(query, name))
+        for name in ("metric", "survey", "kind", "journey", "touchpoint")
+    )
     by = [Grouping(found[1], int(found[2]) if found[2] else None) for found in groups if found]
     return Question(
         columns=tuple((name, value) for name, value in columns if value is not None),
@@ -143,7 +162,9 @@ def _items(rows: Sequence[Any], question: Question) -> list[dict[str, Any]]:
         grouped[tuple(row[: 3 + groups])].append(row)
     if len(grouped) > MAX_GROUPS or len(rows) > MAX_ROWS:
         advice = "fewer `by`, a shorter range, or coarser steps: month for day, org@2 for org"
-        raise invalid([FieldError("by", f"the answer would have more than {MAX_GROUPS} groups", advice)])
+        raise invalid(
+            [FieldError("by", f"the answer would have more than {MAX_GROUPS} groups", advice)]
+        )
     return [_item(key, grouped[key], question) for key in sorted(grouped)]
 
 

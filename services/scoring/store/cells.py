@@ -18,10 +18,14 @@ async def add(tx: Tx, changes: Mapping[tuple[str, Cell], int]) -> None:
     """Add the changes to the cells, in key order. Raises `CountBroken` when one would count less than nothing."""
     rows = [_row(workspace, cell, change) for (workspace, cell), change in changes.items()]
     rows.sort(key=lambda row: (row["workspace"], row["id"]))
-    written = await insert(tx, cells, rows, upsert=_ADD, returning=("workspace", "id", "metric", "n"))
+    written = await insert(
+        tx, cells, rows, upsert=_ADD, returning=("workspace", "id", "metric", "n")
+    )
     for row in written:
         if row.n < 0:
-            raise CountBroken(f"the cell {row.id} of {row.metric} in {row.workspace} would count {row.n}: rebuild")
+            raise CountBroken(
+                f"the cell {row.id} of {row.metric} in {row.workspace} would count {row.n}: rebuild"
+            )
 
 
 async def counts(tx: Tx, workspace: str) -> dict[str, int]:
@@ -42,4 +46,9 @@ async def put_right(tx: Tx, workspace: str, right: Mapping[Cell, int], gone: Ite
 
 
 def _row(workspace: str, cell: Cell, n: int) -> dict[str, Any]:
-    return cell._asdict() | {"workspace": workspace, "id": cell.id, "dimensions": dict(cell.dimensions), "n": n}
+    return cell._asdict() | {
+        "workspace": workspace,
+        "id": cell.id,
+        "dimensions": dict(cell.dimensions),
+        "n": n,
+    }

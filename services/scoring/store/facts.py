@@ -24,7 +24,9 @@ async def claim(tx: Tx, wanted: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]
     first time locks too, then lock those that stood already.
     """
     ordered = sorted(wanted, key=lambda fact: fact.key)
-    claimed = await insert(tx, facts, [_row(fact) for fact in ordered], returning=("workspace", "response"))
+    claimed = await insert(
+        tx, facts, [_row(fact) for fact in ordered], returning=("workspace", "response")
+    )
     fresh = {(row.workspace, row.response) for row in claimed}
     if len(fresh) == len(ordered):
         return [], ordered
@@ -33,7 +35,9 @@ async def claim(tx: Tx, wanted: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]
         [fact.key for fact in ordered if fact.key not in fresh], lock=True,
     )  # fmt: skip
     revisions = {(row.workspace, row.response): row.revision for row in standing}
-    newer = [fact for fact in ordered if fact.key not in fresh and fact.revision > revisions[fact.key]]
+    newer = [
+        fact for fact in ordered if fact.key not in fresh and fact.revision > revisions[fact.key]
+    ]
     old = await _load(tx, [fact.key for fact in newer])
     await insert(tx, facts, [_row(fact) for fact in newer], upsert=_NEWER)
     return old, [fact for fact in ordered if fact.key in fresh] + newer
@@ -83,8 +87,12 @@ async def _load(tx: Tx, keys: Sequence[Key]) -> list[Fact]:
 def _joined(rows: Iterable[sa.Row[Any]], said: Iterable[sa.Row[Any]]) -> list[Fact]:
     counted: dict[Key, list[Counted]] = defaultdict(list)
     for row in said:
-        counted[row.workspace, row.response].append(Counted(row.question, row.value, row.metric, row.kind, row.scale))
-    return [Fact(**row._mapping, counted=tuple(counted[row.workspace, row.response])) for row in rows]
+        counted[row.workspace, row.response].append(
+            Counted(row.question, row.value, row.metric, row.kind, row.scale)
+        )
+    return [
+        Fact(**row._mapping, counted=tuple(counted[row.workspace, row.response])) for row in rows
+    ]
 
 
 def _row(fact: Fact) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
-from services.scoring.rules import Rollup
+from services.scoring.rules import Fact, Rollup
 from services.scoring.tables import dimension_names, rollups
 from shared.db import Tx, insert
 
@@ -14,7 +14,8 @@ async def hold(tx: Tx, workspaces: Collection[str], default: Sequence[str]) -> d
     held = await _held(tx, workspaces)
     if missing := sorted(set(workspaces) - held.keys()):
         fresh = dict.fromkeys(default)
-        await insert(tx, rollups, [{"workspace": workspace, "dimensions": fresh} for workspace in missing])
+        rows = [{"workspace": workspace, "dimensions": fresh} for workspace in missing]
+        await insert(tx, rollups, rows)
         held |= await _held(tx, missing)
     return held
 
@@ -22,14 +23,15 @@ async def hold(tx: Tx, workspaces: Collection[str], default: Sequence[str]) -> d
 async def take(tx: Tx, workspace: str, default: Sequence[str]) -> Rollup:
     """The roll-up of a workspace for a rebuild: waits for those who count in it, then keeps all others out."""
     await insert(tx, rollups, [{"workspace": workspace, "dimensions": dict.fromkeys(default)}])
-    statement = sa.select(rollups.c.dimensions).where(rollups.c.workspace == workspace).with_for_update()
-    taken: Rollup = (await tx.execute(statement)).scalar_one()
+    statement = sa.select(rollups.c.dimensions).where(rollups.c.workspace == workspace)
+    taken: Rollup = (await tx.execute(statement.with_for_update())).scalar_one()
     return taken
 
 
 async def declare(tx: Tx, workspace: str, rollup: Rollup) -> None:
     """Keep these dimensions apart from now on; the caller has taken the roll-up and rewrites the cells."""
-    await tx.execute(sa.update(rollups).where(rollups.c.workspace == workspace).values(dimensions=dict(rollup)))
+    mine = sa.update(rollups).where(rollups.c.workspace == workspace)
+    await tx.execute(mine.values(dimensions=dict(rollup)))
 
 
 async def of(tx: Tx, workspace: str, default: Sequence[str]) -> Rollup:
@@ -39,9 +41,11 @@ async def of(tx: Tx, workspace: str, default: Sequence[str]) -> Rollup:
     return dict.fromkeys(default) if found is None else found
 
 
-async def remember_names(tx: Tx, names: Iterable[tuple[str, str]]) -> None:
-    """Note which dimensions came with responses: pairs of workspace and name."""
-    await insert(tx, dimension_names, [{"workspace": w, "name": name} for w, name in sorted(set(names))])
+async def remember_names(tx: Tx, facts: Iterable[Fact]) -> None:
+    """Note which dimensions came with these responses."""
+    names = {(fact.workspace, name) for fact in facts for name in fact.dimensions}
+    rows = [{"workspace": workspace, "name": name} for workspace, name in sorted(names)]
+    await insert(tx, dimension_names, rows)
 
 
 async def brought_names(tx: Tx, workspace: str) -> set[str]:

@@ -41,10 +41,13 @@ class Question:
 
     def dimensions(self) -> set[str]:
         """The dimensions that are filtered or grouped by."""
-        return {name for name, _ in self.where} | {group.name for group in self.by if group.name not in BUILT_IN}
+        grouped = {group.name for group in self.by} - BUILT_IN
+        return grouped | {name for name, _ in self.where}
 
 
-async def histograms(tx: Tx, workspace: str, question: Question, rollup: Rollup, limit: int) -> Sequence[sa.Row[Any]]:
+async def histograms(
+    tx: Tx, workspace: str, question: Question, rollup: Rollup, limit: int
+) -> Sequence[Any]:
     """Rows of metric, kind, scale, the groups (`by_0`, ...), value, how often, first and last day; at most `limit`.
 
     Reads cells when they keep all that is asked for apart, else counts the answers themselves.
@@ -53,15 +56,25 @@ async def histograms(tx: Tx, workspace: str, question: Question, rollup: Rollup,
     columns = source.columns
     groups = [_group(source, group).label(f"by_{i}") for i, group in enumerate(question.by)]
     picked = (
-        sa.select(*(columns[name] for name in ("metric", "kind", "scale", "value", "day")), source.n.label("n"), *groups)
+        sa.select(
+            *(columns[name] for name in ("metric", "kind", "scale", "value", "day")),
+            source.n.label("n"),
+            *groups,
+        )
         .select_from(source.tables)
         .where(columns["workspace"] == workspace, *_conditions(source, question))
         .subquery("picked")
     )
-    keys = [picked.c[name] for name in ("metric", "kind", "scale", *(group.name for group in groups), "value")]
+    labels = [group.name for group in groups]
+    keys = [picked.c[name] for name in ("metric", "kind", "scale", *labels, "value")]
     total = sa.cast(sa.func.sum(picked.c.n), sa.BigInteger)
     statement = (
-        sa.select(*keys, total.label("n"), sa.func.min(picked.c.day).label("first"), sa.func.max(picked.c.day).label("last"))
+        sa.select(
+            *keys,
+            total.label("n"),
+            sa.func.min(picked.c.day).label("first"),
+            sa.func.max(picked.c.day).label("last"),
+        )
         .group_by(*keys)
         .having(total != 0)
         .limit(limit)
@@ -79,7 +92,8 @@ class _Cells:
         self.counts: sa.ColumnElement[bool] = cells.c.n != 0
 
     def dimension(self, name: str) -> sa.ColumnElement[str]:
-        return cells.c.dimensions[name].as_string()
+        path: sa.ColumnElement[str] = cells.c.dimensions[name].as_string()
+        return path
 
 
 class _Facts:
@@ -87,7 +101,9 @@ class _Facts:
 
     def __init__(self, rollup: Rollup) -> None:
         self._rollup = rollup
-        same = sa.and_(facts.c.workspace == answers.c.workspace, facts.c.response == answers.c.response)
+        same = sa.and_(
+            facts.c.workspace == answers.c.workspace, facts.c.response == answers.c.response
+        )
         self.tables: sa.FromClause = answers.join(facts, same)
         self.columns = dict(facts.c) | dict(answers.c)
         self.n: sa.ColumnElement[int] = sa.literal(1, sa.BigInteger)
@@ -95,7 +111,8 @@ class _Facts:
 
     def dimension(self, name: str) -> sa.ColumnElement[str]:
         kept = facts.c.derived if self._rollup.get(name) else facts.c.dimensions
-        return kept[name]["path"].as_string()
+        path: sa.ColumnElement[str] = kept[name]["path"].as_string()
+        return path
 
 
 def _group(source: _Cells | _Facts, group: Grouping) -> sa.ColumnElement[Any]:
@@ -105,14 +122,19 @@ def _group(source: _Cells | _Facts, group: Grouping) -> sa.ColumnElement[Any]:
     if group.name in COLUMNS:
         return source.columns[group.name]
     path = sa.func.coalesce(source.dimension(group.name), "")
-    return path if group.levels is None else sa.func.coalesce(head_of(path, sa.literal(group.levels, sa.Integer)), "")
+    if group.levels is None:
+        return path
+    return sa.func.coalesce(head_of(path, sa.literal(group.levels, sa.Integer)), "")
 
 
 def _conditions(source: _Cells | _Facts, question: Question) -> list[sa.ColumnElement[bool]]:
     day = source.columns["day"]
     found = [source.counts]
     found += [source.columns[name] == value for name, value in question.columns]
-    found += [_below(sa.func.coalesce(source.dimension(name), ""), value) for name, value in question.where]
+    found += [
+        _below(sa.func.coalesce(source.dimension(name), ""), value)
+        for name, value in question.where
+    ]
     if question.start is not None:
         found.append(day >= question.start)
     if question.end is not None:

@@ -24,9 +24,7 @@ def nps(
 ) -> Answer:
     """An answer on 0-10."""
     name = metric or f"{survey}.{question}"
-    return Answer(
-        question=question, kind=QuestionKind.NPS, metric=name, scale="0-10", value=value
-    )
+    return Answer(question=question, kind=QuestionKind.NPS, metric=name, scale="0-10", value=value)
 
 
 def rated(value: int, scale: str = "1-5", kind: QuestionKind = QuestionKind.RATING) -> Answer:

@@ -1,18 +1,20 @@
-"""What a response counts as: facts out of messages, cells out of facts, and the change from one state to the next."""
+"""What a response states: the fact, and what its answers add to histograms."""
 
-import hashlib
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, NamedTuple
 
-import msgspec
-
 from shared.conditions import read
 from shared.contracts.messages import ResponseChanged
-from shared.contracts.values import Answer, CustomerSnapshot, QuestionKind, customer_facts
+from shared.contracts.values import (
+    Answer,
+    CustomerSnapshot,
+    QuestionKind,
+    Value,
+    customer_facts,
+)
 from shared.errors import AfterwordError
 
 Rollup = Mapping[str, str | None]
@@ -29,10 +31,6 @@ class NotCountable(AfterwordError):
     """An answer that does not fit its own scale: clipping it would hide a fault upstream."""
 
 
-class CountBroken(AfterwordError):
-    """A cell would count less than nothing: the cells do not agree with the facts; `rebuild` mends them."""
-
-
 class Counted(NamedTuple):
     """One thing that an answer adds to its histogram."""
 
@@ -41,26 +39,6 @@ class Counted(NamedTuple):
     metric: str
     kind: str
     scale: str
-
-
-class Cell(NamedTuple):
-    """All that a count is keyed by within a workspace; different scales and kinds are never one cell."""
-
-    metric: str
-    survey: str
-    question: str
-    kind: str
-    scale: str
-    journey: str
-    touchpoint: str
-    day: date
-    dimensions: tuple[tuple[str, str], ...]
-    value: str
-
-    @property
-    def id(self) -> str:
-        """A digest of the key, the same in every process."""
-        return hashlib.blake2b(_encode(tuple(self)), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +63,6 @@ class Fact:
     @property
     def key(self) -> tuple[str, str]:
         return self.workspace, self.response
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 def newest(facts: Iterable[Fact]) -> list[Fact]:
@@ -115,9 +90,11 @@ def fact_of(workspace: str, message: ResponseChanged, rollup: Rollup, scales: Sc
         journey=message.journey or "",
         touchpoint=message.touchpoint or "",
         customer=customer.id if customer else None,
-        dimensions={name: {"value": d.value, "path": d.path} for name, d in message.dimensions.items()},
-        transaction_was=transaction.model_dump(mode="json", exclude_none=True) if transaction else None,
-        customer_was=customer.model_dump(mode="json", exclude={"id"}, exclude_none=True) if customer else None,
+        dimensions={
+            name: {"value": d.value, "path": d.path} for name, d in message.dimensions.items()
+        },
+        transaction_was=_as_json(transaction),
+        customer_was=_as_json(customer, exclude={"id"}),
         counted=counted(message.answers, scales),
     )
     return replace(fact, derived=derive(fact, rollup)) if any(rollup.values()) else fact
@@ -126,81 +103,36 @@ def fact_of(workspace: str, message: ResponseChanged, rollup: Rollup, scales: Sc
 def derive(fact: Fact, rollup: Rollup) -> dict[str, dict[str, str]]:
     """The dimensions that the workspace derives by path from the transaction and the customer as they were."""
     customer = None
-    if fact.customer_was is not None:
-        customer = CustomerSnapshot.model_construct(id=fact.customer, **fact.customer_was)
-    was = {"data": (fact.transaction_was or {}).get("data", {}), "customer": customer_facts(customer)}
+    if fact.customer is not None:
+        customer = CustomerSnapshot.model_construct(id=fact.customer, **fact.customer_was or {})
+    was = {
+        "data": (fact.transaction_was or {}).get("data", {}),
+        "customer": customer_facts(customer),
+    }
     found = {name: _text(read(was, path)) for name, path in rollup.items() if path}
     return {name: {"value": text, "path": text} for name, text in found.items() if text}
 
 
 def counted(answers: Iterable[Answer], scales: Scales) -> tuple[Counted, ...]:
     """What the answers add to histograms; texts add nothing. Raises `NotCountable`."""
-    found: dict[tuple[str, str], Counted] = {}
+    found: list[Counted] = []
+    seen: set[str] = set()
     for answer in answers:
-        for value in _values(answer, scales):
-            scale = answer.scale or _fixed(answer, scales)
-            one = Counted(answer.question, value, answer.metric, answer.kind.value, scale)
-            found[one.question, one.value] = one
-    return tuple(found.values())
+        if answer.question in seen:
+            raise NotCountable(f"{answer.question} is answered twice in one response")
+        seen.add(answer.question)
+        kind, scale = answer.kind.value, answer.scale or _fixed(answer, scales)
+        found += [
+            Counted(answer.question, value, answer.metric, kind, scale)
+            for value in dict.fromkeys(_values(answer, scales))
+        ]
+    return tuple(found)
 
 
-def cells_of(fact: Fact, rollup: Rollup) -> Iterator[Cell]:
-    """The cells in which a fact counts, each once."""
-    dimensions = tuple(sorted(_rolled_up(fact, rollup)))
-    for one in fact.counted:
-        yield Cell(
-            one.metric, fact.survey, one.question, one.kind, one.scale,
-            fact.journey, fact.touchpoint, fact.day, dimensions, one.value,
-        )  # fmt: skip
-
-
-def delta(old: Iterable[Fact], new: Iterable[Fact], rollup: Rollup) -> dict[Cell, int]:
-    """What the cells of one workspace change by when the old facts give way to the new ones."""
-    changes: Counter[Cell] = Counter()
-    for fact in new:
-        changes.update(cells_of(fact, rollup))
-    for fact in old:
-        changes.subtract(cells_of(fact, rollup))
-    return {cell: change for cell, change in changes.items() if change}
-
-
-def changes(old: Iterable[Fact], new: Iterable[Fact], rollups: Mapping[str, Rollup]) -> dict[tuple[str, Cell], int]:
-    """`delta` for a batch of several workspaces, each with its own roll-up."""
-    before, after = _by_workspace(old), _by_workspace(new)
-    return {
-        (workspace, cell): change
-        for workspace, rollup in rollups.items()
-        for cell, change in delta(before[workspace], after[workspace], rollup).items()
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """How a cell as stored differs from what the facts say; a missing cell counts 0."""
-
-    id: str
-    stored: int
-    right: int
-
-
-def drifts(stored: Mapping[str, int], right: Mapping[str, int]) -> list[Drift]:
-    """Every cell whose stored count is not what the facts say, in the order of ids."""
-    pairs = ((id, stored.get(id, 0), right.get(id, 0)) for id in sorted(stored.keys() | right.keys()))
-    return [Drift(id, had, should) for id, had, should in pairs if had != should]
-
-
-def _by_workspace(facts: Iterable[Fact]) -> defaultdict[str, list[Fact]]:
-    found: defaultdict[str, list[Fact]] = defaultdict(list)
-    for fact in facts:
-        found[fact.workspace].append(fact)
-    return found
-
-
-def _rolled_up(fact: Fact, rollup: Rollup) -> Iterator[tuple[str, str]]:
-    for name, derived_by in rollup.items():
-        dimension = (fact.derived if derived_by else fact.dimensions).get(name)
-        if dimension:
-            yield name, dimension["path"]
+def _as_json(value: Value | None, exclude: set[str] | None = None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return value.model_dump(mode="json", exclude_none=True, exclude=exclude)
 
 
 def _values(answer: Answer, scales: Scales) -> Iterable[str]:
@@ -211,14 +143,18 @@ def _values(answer: Answer, scales: Scales) -> Iterable[str]:
         return RESPONDENT, *(option for option in options if option)
     low, high = _bounds(answer, scales)
     if type(answer.value) is not int or not low <= answer.value <= high:
-        raise NotCountable(f"{answer.question}: {answer.value!r} is not a whole number from {low} to {high}")
+        raise NotCountable(
+            f"{answer.question}: {answer.value!r} is not a whole number from {low} to {high}"
+        )
     return (str(answer.value),)
 
 
 def _bounds(answer: Answer, scales: Scales) -> tuple[int, int]:
     found = parse_scale(answer.scale or _fixed(answer, scales))
     if found is None or found != scales.get(answer.kind.value, found):
-        raise NotCountable(f"{answer.question}: {answer.scale!r} is no scale of a question of kind {answer.kind.value}")
+        raise NotCountable(
+            f"{answer.question}: {answer.scale!r} is no scale of a question of kind {answer.kind.value}"
+        )
     return found
 
 
