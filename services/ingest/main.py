@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from services.ingest.api import customers, definitions
 from services.ingest.context import Context
 from services.ingest.intake.documentation import document_events
 from services.ingest.intake.http import EventsDoor
@@ -11,6 +12,7 @@ from services.ingest.intake.inlets import inlet_subscriptions
 from services.ingest.settings import Settings
 from services.ingest.tables import leases, outbox
 from shared.auth import Access
+from shared.definitions.api import definition_routes
 from shared.http.app import create_app
 from shared.http.serve import Service
 from shared.log import Log
@@ -31,9 +33,14 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
             await consume(ground, subscriptions)
         relay(ground, outbox, leases)
         routers = [
+            customers.router,
+            definitions.router,
+            definition_routes(definitions.definition_context(lambda: ground.database)),
             operation_routes(ground, outbox),
         ]
-        app = create_app("ingest", access=access, context=context, routers=routers, health=ground.health)
+        app = create_app(
+            "ingest", access=access, context=context, routers=routers, health=ground.health
+        )
         document_events(app)
         door = EventsDoor(app, access, ground.producer, settings.in_flight_bytes)
         yield Service("ingest", door, ground.health, ground.work)

@@ -1,5 +1,7 @@
 """What the ingest service is told by its environment, beside what every process is."""
 
+from datetime import timedelta
+
 from pydantic import Field
 
 import shared.settings
@@ -12,4 +14,9 @@ class Settings(shared.settings.Settings):
         64 * 1024 * 1024,
         description="Bytes of events that may wait for the log's acknowledgement; beyond it events are answered 503",
         ge=2 * 1024 * 1024,
+    )
+    edit_window: timedelta = Field(
+        timedelta(days=30),
+        description="How long after it was taken in a response may be edited, e.g. P30D",
+        ge=timedelta(0),
     )

@@ -29,7 +29,9 @@ def document_events(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         if "/v1/events" not in document["paths"]:
-            _, components = msgspec.json.schema_components([Event], ref_template="#/components/schemas/{name}")
+            _, components = msgspec.json.schema_components(
+                [Event], ref_template="#/components/schemas/{name}"
+            )
             document.setdefault("components", {}).setdefault("schemas", {}).update(components)
             document["paths"]["/v1/events"] = {"post": _operation()}
         return document
@@ -44,7 +46,7 @@ def _operation() -> dict[str, Any]:
         "required": ["accepted"],
         "properties": {"accepted": {"type": "integer"}, "events": refused, "refused": refused},
     }
-    problem = {"content": {"application/problem+json": {}}}
+    problem: dict[str, Any] = {"content": {"application/problem+json": {}}}
     return {
         "tags": ["events"],
         "summary": "Post Events",
@@ -56,7 +58,12 @@ def _operation() -> dict[str, Any]:
             " Of an attribute given twice the last counts. `source` and `id` name an event: sending it again is harmless."
         ),
         "parameters": [
-            {"name": "invalid", "in": "query", "required": False, "schema": {"type": "string", "enum": ["report"]}}
+            {
+                "name": "invalid",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "string", "enum": ["report"]},
+            }
         ],
         "requestBody": {
             "required": True,
@@ -67,13 +74,22 @@ def _operation() -> dict[str, Any]:
             },
         },
         "responses": {
-            "202": {"description": "The log holds the events", "content": {"application/json": {"schema": answer}}},
+            "202": {
+                "description": "The log holds the events",
+                "content": {"application/json": {"schema": answer}},
+            },
             "400": {"description": "Not JSON", **problem},
             "401": {"description": "No valid key", **problem},
             "403": {"description": "A key without events:write", **problem},
             "413": {"description": "Too large", **problem},
             "415": {"description": "Neither CloudEvents nor JSON", **problem},
-            "422": {"description": "Events that cannot be taken, each with its index and field", **problem},
-            "503": {"description": "Not acknowledged in time, or overloaded: send it again", **problem},
+            "422": {
+                "description": "Events that cannot be taken, each with its index and field",
+                **problem,
+            },
+            "503": {
+                "description": "Not acknowledged in time, or overloaded: send it again",
+                **problem,
+            },
         },
     }

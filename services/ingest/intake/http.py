@@ -55,17 +55,28 @@ class EventsDoor:
             status, kind, extra = 202, b"application/json", {}
             body = _encode(answer)
         except Problem as problem:
-            log.info("events_refused", request_id=request_id, status=problem.status, reason=problem.detail)
+            log.info(
+                "events_refused",
+                request_id=request_id,
+                status=problem.status,
+                reason=problem.detail,
+            )
             status, kind, extra = problem.status, b"application/problem+json", problem.headers()
             body = _encode(problem.body(request_id))
         except Exception as error:  # noqa: BLE001 - logged whole and answered 500, as the application does
             log.error("request_failed", path=PATH, request_id=request_id, exc_info=error)
             status, kind, extra = 500, b"application/problem+json", {}
-            body = _encode(Problem(500, "internal", "The request failed; its id is in the log.").body(request_id))
+            body = _encode(
+                Problem(500, "internal", "The request failed; its id is in the log.").body(
+                    request_id
+                )
+            )
         HTTP_SECONDS.labels("ingest", PATH, status).observe(time.monotonic() - started)
         await _respond(send, status, kind, extra, request_id, body)
 
-    async def _answer(self, scope: AsgiScope, headers: dict[bytes, bytes], receive: Receive) -> dict[str, Any]:
+    async def _answer(
+        self, scope: AsgiScope, headers: dict[bytes, bytes], receive: Receive
+    ) -> dict[str, Any]:
         if scope["method"] != "POST":
             raise Problem(405, "method-not-allowed", f"{PATH} takes POST only.")
         authorization = headers.get(b"authorization", b"").decode("latin-1")
@@ -73,7 +84,9 @@ class EventsDoor:
         report = _wants_report(scope["query_string"])
         size = _expected(headers)
         if self._in_flight + size > self.in_flight_bytes:
-            raise unavailable("Too many events wait for the log's acknowledgement; send this again later.")
+            raise unavailable(
+                "Too many events wait for the log's acknowledgement; send this again later."
+            )
         self._in_flight += size
         try:
             body = await read_body(scope, receive, MAX_BODY_BYTES)
@@ -90,7 +103,9 @@ class EventsDoor:
     async def _append(self, principal: Principal, intake: Intake, traceparent: str | None) -> None:
         headers = ((TRACEPARENT, traceparent.encode()),) if traceparent else ()
         records = [
-            Outgoing(Topic.EVENTS, Key(principal.workspace, event.subject).encode(), event.value, headers)
+            Outgoing(
+                Topic.EVENTS, Key(principal.workspace, event.subject).encode(), event.value, headers
+            )
             for event in intake.good
         ]
         try:
@@ -101,7 +116,9 @@ class EventsDoor:
                 "The log did not acknowledge in time. Send the same again: an event counts once by source and id."
             ) from error
         except Refused as error:
-            raise invalid([FieldError(f"[{error.index}]", "is refused by the log", "a smaller event")]) from error
+            raise invalid(
+                [FieldError(f"[{error.index}]", "is refused by the log", "a smaller event")]
+            ) from error
         crash.point(crash.Point.INTAKE_AFTER_APPEND)
         _accepted.inc(len(records))
 
@@ -116,7 +133,9 @@ def _expected(headers: Mapping[bytes, bytes]) -> int:
 def _wants_report(query: bytes) -> bool:
     if not query:
         return False
-    values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20).get("invalid", [])
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20).get(
+        "invalid", []
+    )
     if values not in ([], ["report"]):
         raise invalid([FieldError("invalid", f"is {values[-1][:60]!r}", "report, or left out")])
     return bool(values)

@@ -46,19 +46,27 @@ def decode_inlet(workspace: str, record: Record) -> Received[Good]:
     EVENTS_REFUSED.labels(_DOOR).inc()
     first = found[0]
     expected = f" (expected: {first.expected})" if first.expected else ""
-    raise Undecodable(f"not a CloudEvents event: {first.at or 'the value'} {first.message}{expected}")
+    raise Undecodable(
+        f"not a CloudEvents event: {first.at or 'the value'} {first.message}{expected}"
+    )
 
 
 def _read(headers: Mapping[str, bytes], value: bytes | None) -> Good | list[FieldError]:
     content_type = headers.get("content-type", b"").decode("latin-1")
     media = media_type(content_type)
     if media.startswith("application/cloudevents") and media != STRUCTURED:
-        return [FieldError("content-type", f"is {media[:100]}", f"{STRUCTURED}, one event in each record")]
+        return [
+            FieldError(
+                "content-type", f"is {media[:100]}", f"{STRUCTURED}, one event in each record"
+            )
+        ]
     if media == STRUCTURED or not any(name in headers for name in ("ce_specversion", "ce_id")):
         if value is None:
             return [FieldError("", "is missing", "a structured CloudEvents event, or headers ce_*")]
         return read_event(value, datetime.now(UTC))
-    attributes = {name[3:]: plain_text(raw) for name, raw in headers.items() if name.startswith("ce_")}
+    attributes = {
+        name[3:]: plain_text(raw) for name, raw in headers.items() if name.startswith("ce_")
+    }
     event = from_binary(attributes, content_type or None, value or b"")
     return read_event(event, datetime.now(UTC)) if isinstance(event, bytes) else event
 
@@ -66,4 +74,6 @@ def _read(headers: Mapping[str, bytes], value: bytes | None) -> Good | list[Fiel
 def _outgoing(received: Received[Good]) -> Outgoing:
     headers = ((TRACEPARENT, received.traceparent.encode()),) if received.traceparent else ()
     event = received.message
-    return Outgoing(Topic.EVENTS, Key(received.workspace, event.subject).encode(), event.value, headers)
+    return Outgoing(
+        Topic.EVENTS, Key(received.workspace, event.subject).encode(), event.value, headers
+    )

@@ -49,9 +49,11 @@ def from_binary(
         for name, value in attributes.items()
         if value is None
     ]
-    for name in ("datacontenttype", "data", "data_base64"):
-        if name in attributes:
-            errors.append(FieldError(f"ce-{name}", "must not be a header", "Content-Type and the body"))
+    errors += [
+        FieldError(f"ce-{name}", "must not be a header", "Content-Type and the body")
+        for name in ("datacontenttype", "data", "data_base64")
+        if name in attributes
+    ]
     document: dict[str, Any] = dict(attributes)
     if body:
         errors += _data_problems(content_type, body)
@@ -61,7 +63,13 @@ def from_binary(
 
 def _data_problems(content_type: str | None, body: bytes) -> list[FieldError]:
     if content_type is None or not is_json(content_type):
-        return [FieldError("content-type", f"is {str(content_type)[:100]!r}", "application/json, as the data is JSON")]
+        return [
+            FieldError(
+                "content-type",
+                f"is {str(content_type)[:100]!r}",
+                "application/json, as the data is JSON",
+            )
+        ]
     try:
         _check_json(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -18,7 +18,9 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ERRORS: Final = 5
 """How many of its errors are listed of one event."""
 
-_JSON_MEDIA = re.compile(r"(application/json|[a-z0-9!#$&^_.-]+/[a-z0-9!#$&^_.-]+\+json)", re.IGNORECASE)
+_JSON_MEDIA = re.compile(
+    r"(application/json|[a-z0-9!#$&^_.-]+/[a-z0-9!#$&^_.-]+\+json)", re.IGNORECASE
+)
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 _REQUIRED = ("specversion", "id", "source", "type", "subject")
 _OPTIONAL = frozenset({"time", "datacontenttype", "dataschema", "data", "data_base64"})
@@ -49,7 +51,11 @@ _decode_any = msgspec.json.Decoder().decode
 def read_event(value: bytes, now: datetime) -> Good | list[FieldError]:
     """Check a structured event in JSON. What is good here is always decodable by those who read the log."""
     if len(value) > MAX_EVENT_BYTES:
-        return [FieldError("", f"is {len(value):,} bytes", f"an event of at most {MAX_EVENT_BYTES:,} bytes")]
+        return [
+            FieldError(
+                "", f"is {len(value):,} bytes", f"an event of at most {MAX_EVENT_BYTES:,} bytes"
+            )
+        ]
     try:
         event: Event = _decode_plain(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -90,14 +96,25 @@ def _look(value: bytes, now: datetime) -> Good | list[FieldError]:
     except Undecodable as undecodable:
         return [_field(str(undecodable))]
     if event.time is not None and not EARLIEST <= event.time <= now + FUTURE:
-        return [FieldError("time", "is out of range", "a time from 1970 on, at most 5 minutes in the future")]
+        return [
+            FieldError(
+                "time", "is out of range", "a time from 1970 on, at most 5 minutes in the future"
+            )
+        ]
     return Good(event.source, event.id, event.subject, value)
 
 
 def _missing(document: dict[str, Any]) -> Sequence[FieldError]:
-    why = {"subject": "the customer ID", "id": "an id that stays the same when the event is sent again"}
+    why = {
+        "subject": "the customer ID",
+        "id": "an id that stays the same when the event is sent again",
+    }
     return [
-        FieldError(name, "is missing", why.get(name, '"1.0"' if name == "specversion" else "a text of 1 to 255 characters"))
+        FieldError(
+            name,
+            "is missing",
+            why.get(name, '"1.0"' if name == "specversion" else "a text of 1 to 255 characters"),
+        )
         for name in _REQUIRED
         if document.get(name) is None
     ]
@@ -115,7 +132,10 @@ def _attributes(document: dict[str, Any]) -> list[FieldError]:
 
 def _attribute(name: str, value: Any) -> tuple[str, str] | None:
     if name == "workspace":
-        return "must not be set", "no such attribute: the workspace is that of the API key or the inlet"
+        return (
+            "must not be set",
+            "no such attribute: the workspace is that of the API key or the inlet",
+        )
     if name not in _OPTIONAL and not _EXTENSION.fullmatch(name):
         return "is not the name of an attribute", "1 to 20 lower-case letters and digits"
     if isinstance(value, str):
@@ -123,7 +143,11 @@ def _attribute(name: str, value: Any) -> tuple[str, str] | None:
     if name in _REQUIRED or name in _OPTIONAL:
         return None
     small = isinstance(value, int) and -_INT32 <= value < _INT32
-    return None if value is None or small else ("has an unfit value", "a text, a boolean or a 32-bit integer")
+    return (
+        None
+        if value is None or small
+        else ("has an unfit value", "a text, a boolean or a 32-bit integer")
+    )
 
 
 def _data(document: dict[str, Any]) -> list[FieldError]:
@@ -131,7 +155,9 @@ def _data(document: dict[str, Any]) -> list[FieldError]:
         return [FieldError("data_base64", "is not taken", "JSON in `data`")]
     media = document.get("datacontenttype")
     if isinstance(media, str) and not is_json(media):
-        return [FieldError("datacontenttype", f"is {media[:100]!r}", "application/json, or left out")]
+        return [
+            FieldError("datacontenttype", f"is {media[:100]!r}", "application/json, or left out")
+        ]
     data = document.get("data", {})
     if not isinstance(data, dict):
         return [FieldError("data", "is not an object", "a JSON object, or left out")]

@@ -8,13 +8,21 @@ from urllib.parse import quote
 
 import msgspec
 
-from services.ingest.rules.binding import BATCH, STRUCTURED, from_binary, media_type, percent_decoded
+from services.ingest.rules.binding import (
+    BATCH,
+    STRUCTURED,
+    from_binary,
+    media_type,
+    percent_decoded,
+)
 from services.ingest.rules.events import Good, is_json, read_event
 from shared.http.problems import FieldError, Problem, invalid
 
 MAX_ITEMS: Final = 1_000
 
-_TYPES: Final = f"{STRUCTURED}, {BATCH}, or application/json with ce-* headers or `specversion` in the body"
+_TYPES: Final = (
+    f"{STRUCTURED}, {BATCH}, or application/json with ce-* headers or `specversion` in the body"
+)
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -32,21 +40,29 @@ class Intake:
         if not self.batch:
             return invalid(errors)
         count = f"{len(self.bad)} of {len(self.bad) + len(self.good)} events"
-        return Problem(422, "invalid", f"{count} cannot be taken; the first: {errors[0].at} {errors[0].message}", errors)
+        return Problem(
+            422,
+            "invalid",
+            f"{count} cannot be taken; the first: {errors[0].at} {errors[0].message}",
+            errors,
+        )
 
     def errors(self, index: int) -> Sequence[FieldError]:
         """The errors of one event, placed in the body as it was sent."""
         found = self.bad[index]
         if not self.batch:
             return [replace(error, at=error.at or "body") for error in found]
-        return [replace(error, at=f"[{index}].{error.at}" if error.at else f"[{index}]") for error in found]
+        return [
+            replace(error, at=f"[{index}].{error.at}" if error.at else f"[{index}]")
+            for error in found
+        ]
 
 
 def read_request(headers: Mapping[bytes, bytes], body: bytes, now: datetime) -> Intake:
     """Read a request in any of the three modes. Raises a 400, 413, 415 or 422 `Problem` for what is no request at all."""
     content_type = headers.get(b"content-type", b"").decode("latin-1")
     media = media_type(content_type)
-    if media == STRUCTURED or media == BATCH:
+    if media in (STRUCTURED, BATCH):
         _utf8(content_type)
         return _batch(body, now) if media == BATCH else _single(body, now)
     if b"ce-specversion" in headers or b"ce-id" in headers:
@@ -54,7 +70,9 @@ def read_request(headers: Mapping[bytes, bytes], body: bytes, now: datetime) -> 
     if media == "application/json":
         _utf8(content_type)
         return _batch(body, now) if body.lstrip()[:1] == b"[" else _single(body, now)
-    raise Problem(415, "content-type", f"The content type {media[:100] or 'is missing; it'} must be {_TYPES}.")
+    raise Problem(
+        415, "content-type", f"The content type {media[:100] or 'is missing; it'} must be {_TYPES}."
+    )
 
 
 def _utf8(content_type: str) -> None:
@@ -68,7 +86,9 @@ def _single(body: bytes, now: datetime) -> Intake:
     return intake
 
 
-def _binary(headers: Mapping[bytes, bytes], content_type: str | None, body: bytes, now: datetime) -> Intake:
+def _binary(
+    headers: Mapping[bytes, bytes], content_type: str | None, body: bytes, now: datetime
+) -> Intake:
     attributes = {
         name[3:].decode("latin-1"): percent_decoded(value)
         for name, value in headers.items()
@@ -98,7 +118,11 @@ def _items(body: bytes) -> list[msgspec.Raw]:
     if not items:
         raise invalid([FieldError("body", "is an empty list", "at least one event")])
     if len(items) > MAX_ITEMS:
-        raise Problem(413, "too-many", f"The batch has {len(items):,} events; at most {MAX_ITEMS:,} are taken at once.")
+        raise Problem(
+            413,
+            "too-many",
+            f"The batch has {len(items):,} events; at most {MAX_ITEMS:,} are taken at once.",
+        )
     return items
 
 
@@ -114,9 +138,13 @@ def accepted_json(intake: Intake) -> dict[str, Any]:
     """The body of the 202: how many, for one event where its decision will be, for a batch what was refused."""
     if intake.batch:
         refused = [
-            {"index": index, "errors": [asdict(error) for error in intake.errors(index)]} for index in intake.bad
+            {"index": index, "errors": [asdict(error) for error in intake.errors(index)]}
+            for index in intake.bad
         ]
         return {"accepted": len(intake.good)} | ({"refused": refused} if refused else {})
     event = intake.good[0]
     decisions = f"/v1/decisions?source={quote(event.source, safe='')}&event={quote(event.id, safe='')}&wait=5s"
-    return {"accepted": 1, "events": [{"source": event.source, "id": event.id, "decisions": decisions}]}
+    return {
+        "accepted": 1,
+        "events": [{"source": event.source, "id": event.id, "decisions": decisions}],
+    }

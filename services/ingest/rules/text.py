@@ -11,7 +11,9 @@ _LARGEST: Final = 10**38
 
 _NEVER = re.compile(
     "[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff"
-    + "".join(f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(1, 17))
+    + "".join(
+        f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(1, 17)
+    )
     + "]"
 )
 
@@ -35,20 +37,30 @@ def fits(value: Any, nesting: int = MAX_NESTING) -> bool:
 
 def trouble(value: Any, at: str, nesting: int = MAX_NESTING) -> tuple[str, str, str] | None:
     """The first place that cannot be held (numbers, nesting, NUL), what is wrong with it and what would be right."""
+    return _trouble(value, at, nesting, nesting)
+
+
+def _trouble(value: Any, at: str, left: int, nesting: int) -> tuple[str, str, str] | None:
     if isinstance(value, str):
-        return (at, "contains the NUL character", "text without \\u0000") if "\x00" in value else None
+        return (
+            (at, "contains the NUL character", "text without \\u0000") if "\x00" in value else None
+        )
     if isinstance(value, int):
         large = not -_LARGEST < value < _LARGEST
-        return (at, "is too large a number", "at most 38 digits; longer ones as text") if large else None
+        return (
+            (at, "is too large a number", "at most 38 digits; longer ones as text")
+            if large
+            else None
+        )
     if not isinstance(value, dict | list):
         return None
-    if nesting == 0:
-        return at, "is nested too deep", f"at most {MAX_NESTING} levels"
+    if left == 0:
+        return at, "is nested too deep", f"at most {nesting} levels"
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, each in items:
         if isinstance(key, str) and "\x00" in key:
             return at, "has a key with the NUL character", "keys without \\u0000"
         place = f"{at}[{key}]" if isinstance(key, int) else f"{at}.{key[:60]}"
-        if found := trouble(each, place, nesting - 1):
+        if found := _trouble(each, place, left - 1, nesting):
             return found
     return None

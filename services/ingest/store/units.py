@@ -1,0 +1,25 @@
+"""The units above others, read level by level."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.ingest.definitions import UNIT
+from services.ingest.tables import definitions
+from shared.contracts.units import MAX_DEPTH, UnitTree
+from shared.db import Tx, load
+
+
+async def tree_above(tx: Tx, workspace: str, ids: Sequence[str]) -> UnitTree:
+    """These units with all that is above them, locked: two writes cannot close a circle together."""
+    d = definitions.c
+    documents: dict[str, dict[str, Any]] = {}
+    level = set(ids)
+    for _ in range(MAX_DEPTH + 1):
+        keys = sorted((workspace, UNIT.name, id) for id in level)
+        rows = await load(tx, definitions, [d.workspace, d.kind, d.id], keys, lock=True)
+        documents |= {row.id: row.document for row in rows if row.state != "deleted"}
+        parents = {documents[row.id].get("parent") for row in rows if row.id in documents}
+        level = {parent for parent in parents if parent is not None} - documents.keys()
+        if not level:
+            break
+    return UnitTree.of(documents)
