@@ -4,14 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from services.ingest.api import customers, definitions
+from services.ingest import page
+from services.ingest.api import customers, definitions, previews, responses
+from services.ingest.api.checks import parked_checks
 from services.ingest.context import Context
 from services.ingest.intake.documentation import document_events
 from services.ingest.intake.http import EventsDoor
 from services.ingest.intake.inlets import inlet_subscriptions
 from services.ingest.settings import Settings
 from services.ingest.tables import leases, outbox
+from services.ingest.worker import InvitationCopies
 from shared.auth import Access
+from shared.contracts.topics import Topic
 from shared.definitions.api import definition_routes
 from shared.http.app import create_app
 from shared.http.serve import Service
@@ -19,6 +23,7 @@ from shared.log import Log
 from shared.operations import operation_routes
 from shared.runtime import consume, open_ground, relay
 from shared.schema import Schema
+from shared.worker import Subscription
 
 SCHEMA = Schema("ingest", Path(__file__).parent / "migrations")
 
@@ -28,15 +33,21 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
     """Open the service until the context ends. Raises `StartupError` for a setting or a schema that is wrong."""
     async with open_ground(settings, log, access, SCHEMA) as ground:
         context = Context(ground.database, access, ground.keys, settings)
-        subscriptions = inlet_subscriptions(access.inlets(), ground.producer)
-        if subscriptions:
-            await consume(ground, subscriptions)
+        copies = InvitationCopies(ground.database, access)
+        subscriptions = {
+            Topic.INVITATIONS: Subscription(copies.handle),
+            **inlet_subscriptions(access.inlets(), ground.producer),
+        }
+        await consume(ground, subscriptions)
         relay(ground, outbox, leases)
         routers = [
             customers.router,
             definitions.router,
             definition_routes(definitions.definition_context(lambda: ground.database)),
-            operation_routes(ground, outbox),
+            previews.router,
+            responses.router,
+            page.router,
+            operation_routes(ground, outbox, checks=parked_checks(ground.database)),
         ]
         app = create_app(
             "ingest", access=access, context=context, routers=routers, health=ground.health

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from shared.db import Json, UtcDateTime
-from shared.definitions import definitions_table
+from shared.definitions.store import definitions_table
 from shared.leases import lease_table
 from shared.outbox import outbox_table
 

@@ -1,4 +1,4 @@
-"""The first tables: definitions, customers, survey versions, outbox and leases."""
+"""The first tables: definitions, customers, survey versions, invitations, responses, outbox and leases."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -63,6 +63,40 @@ def upgrade() -> None:
         sa.Column("changed_at", UtcDateTime, nullable=False),
         sa.Column("changed_by", sa.Text, nullable=False),
     )
+    op.create_table(
+        "invitations",
+        sa.Column("workspace", sa.Text, primary_key=True),
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("revision", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("document", Json),
+        sa.Column("stop_asked_at", UtcDateTime),
+    )
+    op.create_table(
+        "responses",
+        sa.Column("workspace", sa.Text, primary_key=True),
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("survey", sa.Text, nullable=False),
+        sa.Column("survey_version", sa.Integer, nullable=False),
+        sa.Column("invitation", sa.Text),
+        sa.Column("customer", sa.Text),
+        sa.Column("locale", sa.Text),
+        sa.Column("answers", Json, nullable=False),
+        sa.Column("joined", Json, nullable=False),
+        sa.Column("day", sa.Date),
+        sa.Column("submitted_at", UtcDateTime, nullable=False),
+        sa.Column("created_at", UtcDateTime, nullable=False),
+        sa.Column("changed_at", UtcDateTime, nullable=False),
+        sa.Column("changed_by", sa.Text, nullable=False),
+        sa.Column("fingerprint", sa.Text),
+    )
+    one_each = ["workspace", "invitation"]
+    op.create_index("responses_one_per_invitation", "responses", one_each, unique=True)
+    op.create_index("responses_newest", "responses", ["workspace", "created_at", "id"])
+    op.create_index("responses_of_survey", "responses", ["workspace", "survey", "created_at"])
+    op.create_index("responses_of_customer", "responses", ["workspace", "customer", "created_at"])
+    op.create_index("responses_by_state", "responses", ["workspace", "state", "created_at"])
     compatibility = op.create_table(
         "schema_compatibility", sa.Column("oldest_revision", sa.Text, nullable=False)
     )

@@ -1,0 +1,89 @@
+"""What every page route shares: the language, the pages without a form, and how a failure reads to a customer."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.ingest.page import rendering
+from services.ingest.page.forms import Form, Unreadable, read_form
+from services.ingest.page.languages import choose, words
+from services.ingest.page.phrases import PHRASES
+from services.ingest.page.views import survey_view
+from services.ingest.rules.answers import Reading
+from services.ingest.rules.questions import LANGUAGES, Survey
+from shared.errors import Unavailable
+from shared.telemetry import log
+from shared.tokens import BadToken
+
+_SIGNS = {"thanks": "✓", "stop_done": "✓", "expired": "⏱", "away": "…"}
+_STATUS = {"missing": 404, "expired": 410, "stopped": 410, "away": 503, "unreadable": 400}
+
+
+def language_of(request: Request, form: Form | None = None, offered: Sequence[str] = LANGUAGES) -> str:
+    """The form's language, else the switch's, else the browser's."""
+    wanted = (form.language if form else "") or request.query_params.get("lang")
+    return choose(wanted, request.headers.get("accept-language"), offered)
+
+
+def message(name: str, request: Request, language: str, **values: Any) -> Response:
+    """A page that says one thing; `name` picks its words and its status."""
+    say = PHRASES[language]
+    standard = {"title": say[f"{name}_title"], "text": say[f"{name}_text"], "sign": _SIGNS.get(name, "·")}
+    return rendering.answer("message.html", language, _STATUS.get(name, 200), **(standard | values))
+
+
+def survey_page(
+    request: Request, survey: Survey, form: Form, reading: Reading, *, judged: frozenset[str] = frozenset(), **values: Any
+) -> Response:
+    """The survey with what was typed; 422 when a judged answer is wrong."""
+    language = language_of(request, form, survey.languages)
+    view = survey_view(survey, form, reading, judged, language)
+    shown_first = request.method != "POST"
+    return rendering.answer(
+        "survey.html",
+        language,
+        422 if view["errors"] else 200,
+        request=request if shown_first else None,
+        offered=survey.languages,
+        action=_action(request),
+        **view,
+        **values,
+    )
+
+
+def thanks_page(request: Request, survey: Survey, language: str, **values: Any) -> Response:
+    """Thanks in the survey's own words, if it has some."""
+    own = {"text": words(survey.thanks, language).text} if survey.thanks else {}
+    return message("thanks", request, language, **own, **values)
+
+
+async def guarded(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
+    """Do it; what cannot be done becomes a page. An answer that could not be stored stays in the page."""
+    try:
+        return await work()
+    except BadToken:
+        return message("missing", request, language_of(request))
+    except Unreadable:
+        return message("unreadable", request, language_of(request))
+    except Unavailable as error:
+        log.warning("page_unavailable", reason=str(error))
+        return await _away(request)
+
+
+async def _away(request: Request) -> Response:
+    if request.method != "POST":
+        return message("away", request, language_of(request))
+    form = read_form(await request.body())
+    language = language_of(request, form)
+    say = PHRASES[language]
+    fields = [(name, value) for name, values in form.fields.items() for value in values]
+    repost = {"action": _action(request), "fields": fields, "button": say["again"]}
+    return message("away", request, language, text=say["away_kept"], repost=repost)
+
+
+def _action(request: Request) -> str:
+    """Where the form goes: back to its own path, the token of a preview included."""
+    token = request.query_params.get("token")
+    return request.url.path if token is None else str(request.url.include_query_params(token=token).replace(scheme="", netloc=""))
