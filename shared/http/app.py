@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from shared.auth import Access
 from shared.errors import Unavailable
 from shared.http.bodies import field_error
-from shared.http.middleware import CleanBody, RequestContext
+from shared.http.middleware import CleanBody, RequestContext, shown_path
 from shared.http.problems import Problem, invalid, unavailable
 from shared.telemetry import log
 
@@ -88,7 +88,7 @@ async def _problem(request: Request, error: Problem) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    log.warning("request_unavailable", path=request.url.path, reason=str(error))
+    log.warning("request_unavailable", path=shown_path(request.url.path), reason=str(error))
     return unavailable("A dependency is away; try again.").response(request_id(request))
 
 
@@ -105,7 +105,7 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("request_failed", path=request.url.path, exc_info=error)
+    log.error("request_failed", path=shown_path(request.url.path), exc_info=error)
     return Problem(500, "internal", "The request failed; its id is in the log.").response(
         request_id(request)
     )

@@ -17,6 +17,7 @@ MAX_BODY_BYTES = 1024 * 1024
 _BODY_SECONDS = 30.0
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _TRACEPARENT = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
+_LINK = re.compile(r"^(/s/)(?!preview/)[^/]+")
 _NUL = re.compile(rb"\\u0000|\x00")
 _check_json = msgspec.json.Decoder().decode
 
@@ -62,6 +63,11 @@ def request_id_of(headers: dict[bytes, bytes]) -> str:
     return presented if _REQUEST_ID.match(presented) else str(uuid_utils.uuid7())
 
 
+def shown_path(path: str) -> str:
+    """The path as it may stand in a log: without the token of a survey link, which is a key to it."""
+    return _LINK.sub(r"\1...", path)
+
+
 def trace_of(headers: dict[bytes, bytes]) -> str | None:
     """The request's W3C traceparent, None when absent or malformed."""
     value = headers.get(b"traceparent", b"").decode("latin-1")
@@ -84,7 +90,7 @@ class CleanBody:
             check_body(scope, body)
         except Problem as problem:
             log.info(
-                "request_refused", path=scope["path"], status=problem.status, reason=problem.detail
+                "request_refused", path=shown_path(scope["path"]), status=problem.status, reason=problem.detail
             )
             await problem.response(scope.get("state", {}).get("request_id"))(scope, receive, send)
             return
