@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -30,8 +30,8 @@ _INT32 = 2**31
 class _Plain(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An event with no extensions but those of tracing: nothing of it is skipped by the decoder."""
 
-    dataschema: Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)] | None = None
-    tracestate: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+    dataschema: str | None = None
+    tracestate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def read_event(value: bytes, now: datetime) -> Good | list[FieldError]:
             )
         ]
     try:
-        event: Event = _decode_plain(value)
+        event = _decode_plain(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _look(value, now)
     if _plainly_good(event, value, now):
@@ -65,7 +65,7 @@ def read_event(value: bytes, now: datetime) -> Good | list[FieldError]:
     return _look(value, now)
 
 
-def _plainly_good(event: Event, value: bytes, now: datetime) -> bool:
+def _plainly_good(event: _Plain, value: bytes, now: datetime) -> bool:
     return (
         b"\\u0000" not in value
         and event.id.isprintable()
@@ -74,6 +74,9 @@ def _plainly_good(event: Event, value: bytes, now: datetime) -> bool:
         and event.subject.isprintable()
         and (event.time is None or EARLIEST <= event.time <= now + FUTURE)
         and event.datacontenttype in (None, "application/json")
+        and (event.dataschema or "").isprintable()
+        and (event.traceparent or "").isprintable()
+        and (event.tracestate or "").isprintable()
         and fits(event.data)
     )
 
