@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -16,12 +17,14 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from shared.contracts.keys import WORKSPACE_PATTERN
+from shared.contracts.topics import Topic
 from shared.errors import StartupError
 from shared.http.problems import Problem
 from shared.telemetry import log
 
 _LOOK_SECONDS = 1.0
 _KEY_PREFIX = "awk"
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 class Scope(StrEnum):
@@ -60,7 +63,7 @@ class Workspace(_Strict):
     def _known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError("must be an IANA time zone such as Asia/Shanghai") from error
         return value
 
@@ -93,6 +96,7 @@ class Access:
     path: Path
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     _keys: dict[str, _Key] = field(default_factory=dict)
+    _principals: dict[str, Principal] = field(default_factory=dict)
     _stamp: tuple[int, int] = (0, 0)
     _looked_at: float = 0.0
 
@@ -126,12 +130,7 @@ class Access:
         same = hmac.compare_digest(hash_secret(secret), expected)
         if key is None or not same:
             return None
-        scopes = (
-            frozenset(Scope)
-            if "*" in key.scopes
-            else frozenset(Scope(s) for s in key.scopes if s != "*")
-        )
-        return Principal(key.id, key.workspace, scopes)
+        return self._principals[key.id]
 
     def _refresh(self) -> None:
         at = time.monotonic()
@@ -170,7 +169,13 @@ class Access:
         _check(self.path, document)
         self.workspaces = {workspace.id: workspace for workspace in document.workspaces}
         self._keys = {key.id: key for key in document.keys}
+        self._principals = {key.id: _principal(key) for key in document.keys}
         self._stamp = stamp
+
+
+def _principal(key: _Key) -> Principal:
+    scopes = Scope if "*" in key.scopes else (Scope(s) for s in key.scopes if s != "*")
+    return Principal(key.id, key.workspace, frozenset(scopes))
 
 
 def _check(path: Path, document: _Document) -> None:
@@ -185,6 +190,12 @@ def _check(path: Path, document: _Document) -> None:
         raise StartupError(
             f"the access file {path}: the inlet {min(twice)!r} belongs to two workspaces"
         )
+    for inlet in inlets:
+        if inlet in set(Topic) or inlet.endswith(".dlq") or not _TOPIC.fullmatch(inlet):
+            raise StartupError(
+                f"the access file {path}: {inlet!r} cannot be an inlet:"
+                " choose 1 to 200 letters, digits, '.', '_' and '-', and none of our own topics"
+            )
 
 
 def hash_secret(secret: str) -> str:

@@ -87,6 +87,9 @@ BAD: list[tuple[Any, str]] = [
         {"workspaces": [{"id": "a", "inlets": ["in"]}, {"id": "b", "inlets": ["in"]}]},
         "'in' belongs to two",
     ),
+    ({"workspaces": [{"id": "a", "inlets": ["events"]}]}, "'events' cannot be an inlet"),
+    ({"workspaces": [{"id": "a", "inlets": ["x.ingest.dlq"]}]}, "cannot be an inlet"),
+    ({"workspaces": [{"id": "a", "time_zone": "America"}]}, "IANA time zone"),
 ]
 
 
