@@ -36,7 +36,8 @@ class Scoring:
 
     async def get(self, path: str, workspace: str = "acme", **params: Any) -> httpx.Response:
         """GET as the workspace's key."""
-        return await self.client.get(path, params=params, headers=self.headers(workspace))
+        headers = self.headers(workspace)
+        return await self.client.get(path, params=params or None, headers=headers)
 
     async def scores(self, workspace: str = "acme", **params: Any) -> list[dict[str, Any]]:
         """The items of GET /v1/scores, which must answer 200."""

@@ -14,6 +14,7 @@ from shared.contracts.envelope import Received, encode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import ResponseChanged
 from shared.errors import Unavailable
+from shared.http.serve import Work
 from tests.integration.scoring.conftest import Scoring
 from tests.support import eventually
 from tests.unit.scoring.responses import (
@@ -198,7 +199,7 @@ async def test_a_response_travels_from_the_log_to_a_score(scoring: Scoring) -> N
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for work in scoring.service.work:
-            group.create_task(work(stop))
+            group.create_task(run(work, stop))
         records = [
             encode_message(
                 Key("acme", f"customer-{id}"),
@@ -225,6 +226,10 @@ async def test_a_response_travels_from_the_log_to_a_score(scoring: Scoring) -> N
         [letter] = await eventually(buried, what="the dead letter")
         assert "recommend: 99 is not a whole number from 0 to 10" in letter["reason"]
         stop.set()
+
+
+async def run(work: Work, stop: asyncio.Event) -> None:
+    await work(stop)
 
 
 async def test_the_tables_are_those_of_the_migrations(scoring: Scoring) -> None:

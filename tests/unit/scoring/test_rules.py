@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import pairwise, permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -132,8 +133,13 @@ def test_a_response_moved_to_another_store_leaves_the_first() -> None:
 
 
 def test_cells_keep_apart_all_that_a_metric_is_identified_by() -> None:
-    base = {"survey": "buy", "journey": "j", "touchpoint": "t", "day": DAY}
-    others = [{"survey": "s"}, {"journey": None}, {"touchpoint": "u"}, {"day": date(2026, 1, 1)}]
+    base: dict[str, Any] = {"survey": "buy", "journey": "j", "touchpoint": "t", "day": DAY}
+    others: list[dict[str, Any]] = [
+        {"survey": "s"},
+        {"journey": None},
+        {"touchpoint": "u"},
+        {"day": date(2026, 1, 1)},
+    ]
     found = {
         cell.id
         for i, other in enumerate([{}, *others])
