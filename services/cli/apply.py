@@ -107,7 +107,7 @@ def check(client: httpx.Client, plan: Plan) -> list[dict[str, Any]]:
         except ApiError as error:
             if error.status != 422:
                 raise
-            errors += _placed(error, documents)
+            errors += _placed(error, service, documents)
     errors += find_unknown(client, {(d.kind, d.id): d for d in plan.all}, changes)
     if errors:
         raise FilesError(errors)
@@ -128,15 +128,17 @@ def carry_out(client: httpx.Client, plan: Plan) -> None:
         done.append(service)
 
 
-def _placed(error: ApiError, documents: Sequence[FileDocument]) -> list[FileError]:
+def _placed(error: ApiError, service: str, documents: Sequence[FileDocument]) -> list[FileError]:
     """A service's field errors with the file and line of each."""
     placed = []
     for item in error.problem.get("errors", []):
-        match = _OURS.fullmatch(item["at"])
-        if match is None or int(match[1]) >= len(documents):
-            raise error
         expected = f" (expected {item['expected']})" if item.get("expected") else ""
-        placed.append(documents[int(match[1])].error(match[2], item["message"] + expected))
+        message = item["message"] + expected
+        match = _OURS.fullmatch(item["at"])
+        if match and int(match[1]) < len(documents):
+            placed.append(documents[int(match[1])].error(match[2], message))
+        else:
+            placed.append(FileError(service, None, f"{item['at']}: {message}"))
     if not placed:
         raise error
     return placed

@@ -29,11 +29,18 @@ def show_diff(console: Console, changes: Sequence[dict[str, Any]]) -> None:
         sign, style = _SIGNS[change["action"]]
         console.print(Text(f"{sign} {change['kind']} {change['id']}", style=style), soft_wrap=True)
         if change["action"] == "update":
-            for path, before, after in differences(change["before"], change["after"]):
-                console.print(Text(f"    {path}: {before} -> {after}"), soft_wrap=True)
+            for line in _updated(change):
+                console.print(Text(f"    {line}"), soft_wrap=True)
     counts = {action: sum(c["action"] == action for c in changes) for action in _WORDS}
     said = ", ".join(f"{count} {_WORDS[action]}" for action, count in counts.items() if count)
     console.print(f"{said or 'no definitions'}")
+
+
+def _updated(change: dict[str, Any]) -> list[str]:
+    found = [
+        f"{at}: {old} -> {new}" for at, old, new in differences(change["before"], change["after"])
+    ]
+    return found or ["the same words, as a new version"]  # a draft of it stands, and goes
 
 
 def differences(before: Any, after: Any) -> list[Pathed]:

@@ -18,14 +18,15 @@ _STDIN = "-"
 
 @dataclass(frozen=True)
 class FileError:
-    """One thing that is wrong in a file."""
+    """One thing that is wrong in a file; without a line where a service names no place in it."""
 
     file: str
-    line: int
+    line: int | None
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {plain(self.message, limit=500)}"
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {plain(self.message, limit=500)}"
 
 
 class FilesError(AfterwordError):
