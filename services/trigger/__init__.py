@@ -1,1 +1,1 @@
-"""Trigger asks: it decides which event leads to which question, for whom, when and how."""
+"""Trigger asks: it decides about every event and makes, sends and ends invitations."""

@@ -1,0 +1,72 @@
+"""Opens trigger: its routes, its consumer loop, its due-time work, its relay."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from services.trigger.api import decisions, invitations
+from services.trigger.api.context import Context
+from services.trigger.api.definitions import routes
+from services.trigger.invitations import Maker
+from services.trigger.release import FreshnessWatch, Releases
+from services.trigger.settings import Settings
+from services.trigger.store.rulebooks import Rulebooks
+from services.trigger.tables import leases, outbox
+from services.trigger.worker import Handlers
+from shared.auth import Access
+from shared.contracts.topics import Topic
+from shared.due import run_steps
+from shared.http.app import create_app
+from shared.http.serve import Service, Work
+from shared.log import Log
+from shared.operations import operation_routes
+from shared.runtime import Ground, consume, open_ground, relay
+from shared.schema import Schema
+from shared.signals import Signal
+from shared.worker import Subscription
+
+SCHEMA = Schema("trigger", Path(__file__).parent / "migrations")
+BATCH = 2_000
+_SLOW_SECONDS = 60.0
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIterator[Service]:
+    """Open everything trigger stands on. Raises `StartupError`."""
+    async with open_ground(settings, log, access, SCHEMA) as ground:
+        handlers = Handlers(ground.database, access, Maker(ground.keys, settings.public_url), Rulebooks())
+        subscriptions = {
+            Topic.EVENTS: Subscription(handlers.events, bury=handlers.bury),
+            Topic.CUSTOMERS: Subscription(handlers.customers),
+            Topic.RESPONSES: Subscription(handlers.responses),
+            Topic.DEFINITIONS: Subscription(handlers.definitions),
+        }
+        await consume(ground, subscriptions, max_records=BATCH)
+        relay(ground, outbox, leases)
+        ground.work += [*_due_work(ground, handlers, settings), FreshnessWatch(handlers, log).run]
+        context = Context(ground.database, settings)
+        routers = [*routes(context), decisions.router, invitations.router, operation_routes(ground, outbox)]
+        app = create_app("trigger", access=access, context=context, routers=routers, health=ground.health)
+        yield Service("trigger", app, ground.health, ground.work)
+
+
+def _due_work(ground: Ground, handlers: Handlers, settings: Settings) -> list[Work]:
+    releases = Releases(handlers)
+    signal = ground.database.signal
+    steps = (
+        ("release", releases.release, settings.poll_seconds),
+        ("expire", releases.expire, settings.poll_seconds),
+        ("unhold", releases.unhold, _SLOW_SECONDS),
+        ("forget", releases.forget, _SLOW_SECONDS),
+    )
+    return [
+        partial(_loop, name=name, step=step, signal=signal(name), seconds=seconds) for name, step, seconds in steps
+    ]
+
+
+async def _loop(
+    stop: asyncio.Event, *, name: str, step: Callable[[], Awaitable[int]], signal: Signal, seconds: float
+) -> None:
+    await run_steps(f"trigger-{name}", step, signal=signal, stop=stop, poll_seconds=seconds)

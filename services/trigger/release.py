@@ -1,0 +1,151 @@
+"""What a clock makes due: releasing pending decisions, expiring links, forgetting old events, watching freshness."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from services.trigger.batch import Customers
+from services.trigger.invitations import Made
+from services.trigger.occasions import Occasion, snapshot_of, with_customer
+from services.trigger.rulebook import Rulebook, Trigger
+from services.trigger.rules import Ledger, Moment, Outcome, Verdict, decide
+from services.trigger.store import customers, decisions, events, housekeeping, invitations
+from services.trigger.worker import DECIDED, Handlers, count, moment_of
+from shared import crash
+from shared.contracts.envelope import decode_record
+from shared.contracts.topics import Topic
+from shared.db import now, wake
+from shared.errors import AfterwordError
+from shared.log import Log, TopicPartition
+
+EVENTS_KEPT: Final = timedelta(days=40)
+"""Longer than the log and the dead letters keep them, so that nothing that comes back is new."""
+_TAIL_RECORDS = 100
+
+
+@dataclass(frozen=True)
+class Releases:
+    """The due-time work of trigger; every step may run in every replica at once."""
+
+    handlers: Handlers
+
+    async def release(self) -> int:
+        """Decide again about what is due, under the customers' locks; returns how many were looked at."""
+        database = self.handlers.database
+        async with database.begin() as tx:
+            if not await customers.is_fresh(tx, await now(tx)):
+                return 0
+            due = await decisions.claim_releases(tx)
+        if not due:
+            return 0
+        async with database.begin() as tx:
+            books = await self.handlers.rulebooks.load(tx, {row.workspace for row in due})
+            await events.lock_contacts(tx, {(row.workspace, row.customer) for row in due})
+            rows = {row.id: row for row in await decisions.lock_pending(tx, [(r.workspace, r.id) for r in due])}
+            ordered = [rows[row.id] for row in due if row.id in rows]
+            moment = await moment_of(tx, self.handlers.access, books, release=True)
+            known = await customers.load_customers(tx, {(row.workspace, row.customer) for row in ordered})
+            occasions = [_occasion(row, known, books, moment) for row in ordered]
+            ledger = await events.load_ledger(tx, occasions, known)
+            before = Ledger(dict(ledger.holds), dict(ledger.cancelled), dict(ledger.clocks))
+            decided = [_decide(occasion, books, ledger, moment) for occasion in occasions]
+            await decisions.save_verdicts(
+                tx, list(zip(ordered, decided, strict=True)), moment.now, {o.decision: o for o in occasions}
+            )
+            await events.save_clocks(tx, {k: c for k, c in ledger.clocks.items() if before.clocks.get(k) != c})
+            made = self._make(occasions, decided, books, moment)
+            await invitations.save_invitations(tx, made, moment.now)
+            wake(tx, DECIDED)
+            crash.point(crash.Point.WORKER_BEFORE_COMMIT)
+        count((v for v in decided if v.outcome is not Outcome.PENDING), made)
+        return len(due)
+
+    async def expire(self) -> int:
+        """End the invitations whose links are too old; returns how many."""
+        async with self.handlers.database.begin() as tx:
+            return await invitations.expire_invitations(tx)
+
+    async def forget(self) -> int:
+        """Forget the events of 40 days ago, a small batch at a time; returns how many."""
+        async with self.handlers.database.begin() as tx:
+            return await housekeeping.forget_events(tx, await now(tx) - EVENTS_KEPT)
+
+    async def unhold(self) -> int:
+        """Look again at decisions that were held by a trigger which is not paused any more."""
+        async with self.handlers.database.begin() as tx:
+            return await housekeeping.unhold(tx)
+
+    def _make(
+        self, occasions: list[Occasion], decided: list[Verdict], books: dict[str, Rulebook], moment: Moment
+    ) -> list[Made]:
+        return [
+            self.handlers.maker.make(occasion, books[occasion.workspace].triggers[occasion.trigger], moment.now)
+            for occasion, verdict in zip(occasions, decided, strict=True)
+            if verdict.outcome is Outcome.INVITED
+        ]
+
+
+@dataclass(frozen=True)
+class FreshnessWatch:
+    """Notes up to when everything appended to `customers` stands in the database."""
+
+    handlers: Handlers
+    log: Log
+
+    async def look(self) -> bool:
+        """Compare the ends of the topic with our positions; True when nothing is missing. Raises `Unavailable`."""
+        database = self.handlers.database
+        async with database.read() as tx:
+            asked_at = await now(tx)
+        ends = await self.log.lag("trigger", [Topic.CUSTOMERS])
+        async with database.read() as tx:
+            read = await customers.load_positions(tx, Topic.CUSTOMERS)
+        for partition, lag in ends.items():
+            position = max(lag.start, read.get(partition.partition, 0))
+            if position < lag.end and await self._holds_messages(partition, position):
+                return False
+        if not ends:
+            return False
+        async with database.begin() as tx:
+            await customers.save_freshness(tx, Topic.CUSTOMERS, asked_at)
+        return True
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look until stopped: often while we are behind, seldom while we are not."""
+        while not stop.is_set():
+            try:
+                seconds = 5.0 if await self.look() else 0.25
+            except AfterwordError:
+                seconds = 1.0
+            try:
+                await asyncio.wait_for(stop.wait(), seconds)
+            except TimeoutError:
+                continue
+
+    async def _holds_messages(self, partition: TopicPartition, position: int) -> bool:
+        """Whether the unread tail holds anything but tombstones and what could not be read."""
+        tail = await self.log.read(partition, position, max_records=_TAIL_RECORDS)
+        for record in tail:
+            try:
+                if decode_record(record) is not None:
+                    return True
+            except AfterwordError:
+                continue
+        return len(tail) == _TAIL_RECORDS
+
+
+def _occasion(row: Any, known: Customers, books: dict[str, Rulebook], moment: Moment) -> Occasion:
+    """The occasion as it was; a customer that could not be looked up at the arrival is looked up now."""
+    occasion = events.occasion_of(row)
+    book = books[occasion.workspace]
+    trigger: Trigger | None = book.triggers.get(occasion.trigger)
+    if occasion.customer is not None or trigger is None or not moment.fresh:
+        return occasion
+    customer = snapshot_of(known.get((occasion.workspace, occasion.customer_id)), occasion.customer_id)
+    return with_customer(replace(occasion, customer=customer), customer, trigger, book)
+
+
+def _decide(occasion: Occasion, books: dict[str, Rulebook], ledger: Ledger, moment: Moment) -> Verdict:
+    book = books[occasion.workspace]
+    return decide(occasion, book.triggers.get(occasion.trigger), book, ledger, moment)

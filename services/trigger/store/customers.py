@@ -1,0 +1,78 @@
+"""The copy of the customers: what was announced, how far it was read, and whether that is recent enough."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy as sa
+
+from services.trigger.rules import CustomerKey
+from services.trigger.tables import customers, freshness, positions
+from shared.contracts.envelope import Received
+from shared.contracts.messages import CustomerChanged
+from shared.contracts.topics import Topic
+from shared.db import Tx, Upsert, insert, load
+
+LONGEST_LAG: Final = timedelta(seconds=30)
+"""Nothing is released while our copy is further behind than this: a stop among the unread would be missed."""
+
+
+async def load_customers(tx: Tx, keys: Iterable[CustomerKey]) -> dict[CustomerKey, CustomerChanged]:
+    """Our copies of these customers; those we do not know are left out."""
+    c = customers.c
+    rows = await load(tx, [c.workspace, c.id, c.document], [c.workspace, c.id], sorted(set(keys)))
+    return {(row.workspace, row.id): CustomerChanged.model_validate(row.document) for row in rows}
+
+
+async def save_customers(tx: Tx, batch: Sequence[Received[CustomerChanged]]) -> list[CustomerKey]:
+    """Take over newer revisions and move the position, in one transaction; returns whose copy changed."""
+    newest: dict[CustomerKey, CustomerChanged] = {}
+    for received in batch:
+        message = received.message
+        key = (received.workspace, message.id)
+        if key not in newest or newest[key].revision < message.revision:
+            newest[key] = message
+    rows = [
+        {
+            "workspace": key[0],
+            "id": key[1],
+            "revision": newest[key].revision,
+            "document": newest[key].model_dump(mode="json"),
+        }
+        for key in sorted(newest)
+    ]
+    upsert = Upsert(("workspace", "id"), replace=("revision", "document"), newer="revision")
+    written = await insert(tx, customers, rows, upsert=upsert, returning=("workspace", "id"))
+    await _save_position(tx, batch[-1])
+    return [(row.workspace, row.id) for row in written]
+
+
+async def load_positions(tx: Tx, topic: Topic) -> dict[int, int]:
+    """The next offset to read of each partition, by what this database holds."""
+    p = positions.c
+    rows = await tx.execute(sa.select(p.partition, p.next_offset).where(p.topic == topic))
+    return {row.partition: row.next_offset for row in rows}
+
+
+async def save_freshness(tx: Tx, topic: Topic, read_up_to: datetime) -> None:
+    """Note that everything appended before that moment stands in this database."""
+    row = {"topic": str(topic), "read_up_to": read_up_to}
+    await insert(tx, freshness, [row], upsert=Upsert(("topic",), replace=("read_up_to",), newer="read_up_to"))
+
+
+async def is_fresh(tx: Tx, now: datetime) -> bool:
+    """Whether the customers have been read up to 30 s ago or later; never before the first full read."""
+    statement = sa.select(freshness.c.read_up_to).where(freshness.c.topic == Topic.CUSTOMERS)
+    read_up_to = (await tx.execute(statement)).scalar()
+    return read_up_to is not None and now - read_up_to <= LONGEST_LAG
+
+
+async def _save_position(tx: Tx, last: Received[CustomerChanged]) -> None:
+    row = {
+        "topic": last.record.topic,
+        "partition": last.record.partition,
+        "next_offset": last.record.offset + 1,
+        "appended_at": last.appended_at,
+    }
+    upsert = Upsert(("topic", "partition"), replace=("next_offset", "appended_at"), newer="next_offset")
+    await insert(tx, positions, [row], upsert=upsert)

@@ -1,0 +1,129 @@
+"""Invitations: inserting them, moving them from state to state, and announcing each change whole."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from services.trigger.invitations import Made, invitation_rows
+from services.trigger.tables import invitations, outbox
+from shared.contracts.keys import Key
+from shared.contracts.messages import InvitationChanged
+from shared.contracts.values import InvitationState
+from shared.db import Tx, Upsert, insert, load, now, wake
+from shared.outbox import announce
+
+SOURCE: Final = "trigger"
+OPEN: Final = frozenset({"made", "sending", "sent", "failed", "uncertain"})
+"""The states from which an invitation can still be answered, expire or be stopped."""
+SEND: Final = "send"
+"""The signal that something is to be sent."""
+_EXPIRE_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Change:
+    """A locked invitation that moves to another state, and what else is written with it."""
+
+    row: Any
+    state: InvitationState
+    send_at: datetime | None = None
+    leased_until: datetime | None = None
+    attempts: int | None = None
+    last_error: str | None = None
+
+
+async def save_invitations(tx: Tx, made: Sequence[Made], at: datetime) -> None:
+    """Insert new invitations and announce them, in the order made."""
+    if not made:
+        return
+    await insert(tx, invitations, invitation_rows(made))
+    await announce(
+        tx, outbox, SOURCE, at,
+        [(_key(each.workspace, each.message), each.message) for each in made],
+        traceparents=[each.occasion.traceparent for each in made],
+    )
+    if any(each.message.state is InvitationState.MADE for each in made):
+        wake(tx, SEND)
+
+
+async def lock_invitations(tx: Tx, keys: Collection[tuple[str, str]]) -> list[sa.Row[Any]]:
+    """Lock invitations by workspace and id, in that order; unknown ones are left out."""
+    i = invitations.c
+    return await load(tx, invitations, [i.workspace, i.id], sorted(set(keys)), lock=True)
+
+
+async def change_invitations(tx: Tx, changes: Sequence[Change], at: datetime) -> None:
+    """Write the next revision of locked invitations and announce those whose state moved."""
+    if not changes:
+        return
+    changed_at = at.replace(microsecond=at.microsecond // 1_000 * 1_000)
+    rows, announcements = [], []
+    for change in changes:
+        moved = change.row.state != change.state
+        message = InvitationChanged.model_validate(
+            change.row.document
+            | (
+                {"state": change.state, "revision": change.row.revision + 1, "changed_at": changed_at}
+                if moved
+                else {}
+            )
+        )
+        rows.append(_row(change, message))
+        if moved:
+            announcements.append((_key(change.row.workspace, message), message))
+    replace = ("revision", "state", "document", "changed_at", "send_at", "leased_until", "attempts", "last_error")
+    await insert(tx, invitations, rows, upsert=Upsert(("workspace", "id"), replace=replace))
+    await announce(tx, outbox, SOURCE, at, announcements)
+
+
+async def answer_invitations(tx: Tx, keys: Collection[tuple[str, str]]) -> None:
+    """Those that were answered; an answer that was on its way when the link expired counts."""
+    rows = await lock_invitations(tx, keys)
+    open_ones = [row for row in rows if row.state in OPEN or row.state == InvitationState.EXPIRED]
+    await change_invitations(tx, [Change(row, InvitationState.ANSWERED) for row in open_ones], await now(tx))
+
+
+async def stop_invitations(tx: Tx, customers: Collection[tuple[str, str]]) -> None:
+    """Stop the open invitations of customers who do not want to be asked."""
+    i = invitations.c
+    found = await load(tx, [i.workspace, i.id, i.state], [i.workspace, i.customer], sorted(customers))
+    rows = await lock_invitations(tx, [(row.workspace, row.id) for row in found if row.state in OPEN])
+    changes = [Change(row, InvitationState.STOPPED) for row in rows if row.state in OPEN]
+    await change_invitations(tx, changes, await now(tx))
+
+
+async def expire_invitations(tx: Tx) -> int:
+    """Expire a batch of open invitations whose time has passed, skipping what another worker holds."""
+    i = invitations.c
+    at = await now(tx)
+    statement = (
+        sa.select(invitations)
+        .where(i.state.in_([sa.literal_column(f"'{state}'") for state in sorted(OPEN)]), i.expires_at <= at)
+        .order_by(i.expires_at)
+        .limit(_EXPIRE_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    rows = (await tx.execute(statement)).all()
+    await change_invitations(tx, [Change(row, InvitationState.EXPIRED) for row in rows], at)
+    return len(rows)
+
+
+def _row(change: Change, message: InvitationChanged) -> dict[str, Any]:
+    row = dict(change.row._mapping)
+    return row | {
+        "revision": message.revision,
+        "state": str(message.state),
+        "document": message.model_dump(mode="json", exclude_none=True),
+        "changed_at": message.changed_at,
+        "send_at": change.send_at,
+        "leased_until": change.leased_until,
+        "attempts": row["attempts"] if change.attempts is None else change.attempts,
+        "last_error": row["last_error"] if change.last_error is None else change.last_error,
+    }
+
+
+def _key(workspace: str, message: InvitationChanged) -> Key:
+    return Key(workspace, message.customer.id)
