@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.http.problems import FieldError
 
+_NOT_LIMITS = frozenset({"error", "field_type", "actual_length", "class", "discriminator", "tag"})
+
 
 class Body(BaseModel):
     """What a client sends: unknown fields are refused, so that a typing error is not silently ignored."""
@@ -20,7 +22,14 @@ def field_error(item: Any) -> FieldError:
     at = ""
     for part in item["loc"]:
         at += f"[{part}]" if isinstance(part, int) else f"{'.' if at else ''}{part}"
-    expected = ", ".join(
-        f"{name}: {value}" for name, value in (item.get("ctx") or {}).items() if name != "error"
+    return FieldError(
+        at.removeprefix("body.") or "body", item["msg"], _expected(item.get("ctx") or {})
     )
-    return FieldError(at.removeprefix("body.") or "body", item["msg"], expected or None)
+
+
+def _expected(context: dict[str, Any]) -> str | None:
+    """What would be right, in pydantic's own words where it has them, else the limits that it checked."""
+    if words := context.get("expected") or context.get("expected_tags"):
+        return str(words)
+    limits = {name: value for name, value in context.items() if name not in _NOT_LIMITS}
+    return ", ".join(f"{name}: {value}" for name, value in limits.items()) or None
