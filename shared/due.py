@@ -23,13 +23,23 @@ async def run_steps(
     When it returns 0, wait for the signal or the poll (rows due later, rows of other replicas). A dependency that
     is away is waited for; any other error ends the loop and with it the process: a step never skips a row.
     """
-    while not stop.is_set():
-        seen = signal.count
-        try:
-            done = await step()
-        except Unavailable as error:
-            log.warning("step_waits", name=name, reason=str(error))
-            await signal.wait(signal.count, _BACKOFF_SECONDS)
-            continue
-        if not done:
-            await signal.wait(seen, poll_seconds)
+    waker = asyncio.create_task(_notify_at(stop, signal))
+    try:
+        while not stop.is_set():
+            seen = signal.count
+            try:
+                done = await step()
+            except Unavailable as error:
+                log.warning("step_waits", name=name, reason=str(error))
+                await signal.wait(signal.count, _BACKOFF_SECONDS)
+                continue
+            if not done:
+                await signal.wait(seen, poll_seconds)
+    finally:
+        waker.cancel()
+
+
+async def _notify_at(stop: asyncio.Event, signal: Signal) -> None:
+    """Let nobody sleep through the end."""
+    await stop.wait()
+    signal.notify()
