@@ -24,7 +24,7 @@ from shared.webhook.client import WebhookClient
 
 _POLL_SECONDS = 0.5
 _CLAIM_AT_ONCE = 200
-_HELD_AT_ONCE = 1_000
+_HELD_AT_ONCE = 400  # bodies are held in memory
 _RECORD_AT_ONCE = 500
 _SPARE_SECONDS = 5.0
 

@@ -11,7 +11,7 @@ import uuid_utils
 from services.alerting.rules import Announcement, Seen, body_of, judge
 from services.alerting.store import alerts as store
 from services.alerting.store.deliveries import NewMessage, add_deliveries
-from services.alerting.store.endpoints import Endpoint, load_endpoints, load_rules
+from services.alerting.store.endpoints import Endpoint, hold_endpoints, load_rules
 from services.alerting.tables import outbox
 from shared import crash
 from shared.contracts.envelope import Received
@@ -58,7 +58,7 @@ async def _announce(tx: Tx, announcements: Sequence[Announcement], at: datetime)
     """Store a delivery for each subscribed endpoint, and the message for the alerts topic; how many deliveries."""
     if not announcements:
         return 0
-    endpoints = await load_endpoints(tx, {a.alert.workspace for a in announcements})
+    endpoints = await hold_endpoints(tx, {a.alert.workspace for a in announcements})
     pairs = [(_rendered(a, at), _subscribed(a, endpoints)) for a in announcements]
     ids = await add_deliveries(tx, pairs, at)
     await announce(

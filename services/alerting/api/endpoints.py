@@ -1,13 +1,13 @@
 """What an endpoint has beside its definition: its secret, a test delivery, and the replay of what failed."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 import uuid_utils
 from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from services.alerting.api.context import Reached, SecretReader, Writer
+from services.alerting.api.context import DefinitionWriter, Reached, SecretReader, Writer
 from services.alerting.api.deliveries import DeliveryJson, delivery_fields
 from services.alerting.definitions import ENDPOINT
 from services.alerting.store import deliveries as store
@@ -26,6 +26,9 @@ from shared.http.problems import FieldError, invalid, not_found
 from shared.telemetry import log
 
 router = APIRouter(prefix="/v1/endpoints", tags=["endpoints"])
+
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 
 class SecretJson(BaseModel):
@@ -47,8 +50,8 @@ class RetiringSecret(BaseModel):
 class Span(Body):
     """Which failed deliveries: those of messages created in [from, to)."""
 
-    start: AwareDatetime = Field(alias="from")
-    end: AwareDatetime = Field(alias="to")
+    start: AwareDatetime = Field(alias="from", ge=_EARLIEST, le=_LATEST)
+    end: AwareDatetime = Field(alias="to", ge=_EARLIEST, le=_LATEST)
 
 
 class Replayed(BaseModel):
@@ -68,7 +71,7 @@ async def read_secret(
 
 @router.post("/{id}/secret/rotate")
 async def rotate(
-    id: str, principal: SecretReader, _: Writer, context: Reached, response: Response
+    id: str, principal: SecretReader, _: DefinitionWriter, context: Reached, response: Response
 ) -> SecretJson:
     """Make a new secret. For 24 hours deliveries are signed with the old one too."""
     async with context.database.begin() as tx:

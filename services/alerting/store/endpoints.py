@@ -59,6 +59,19 @@ async def load_endpoints(tx: Tx, workspaces: Iterable[str]) -> list[Endpoint]:
     return [_endpoint(row) for row in await _load_kind(tx, ENDPOINT, workspaces)]
 
 
+async def hold_endpoints(tx: Tx, workspaces: Iterable[str]) -> list[Endpoint]:
+    """The same, and none of them can be deleted before this transaction ends: a delivery to one that goes
+    meanwhile would never be sent nor cancelled."""
+    d = definitions.c
+    statement = (
+        sa.select(definitions)
+        .where(d.workspace.in_(sorted(set(workspaces))), d.kind == ENDPOINT, d.state != "deleted")
+        .order_by(d.workspace, d.id)
+        .with_for_update(read=True)
+    )
+    return [_endpoint(row) for row in await tx.execute(statement)]
+
+
 async def get_endpoint(tx: Tx, workspace: str, id: str) -> Endpoint | None:
     """One endpoint, None when there is none or it was deleted."""
     found = await get_definition(tx, definitions, workspace, ENDPOINT, id)
