@@ -6,6 +6,8 @@ import typer
 from rich.console import Console
 
 from services.cli import apply, dev, distributed, dlq, doctor, listen, rebuild, serve
+from services.cli.demo import command as demo
+from services.cli.demo import system
 from shared.errors import AfterwordError
 
 app = typer.Typer(
@@ -26,6 +28,8 @@ app.add_typer(dlq.dlq, name="dlq")
 app.command("doctor")(doctor.doctor)
 app.add_typer(rebuild.scoring, name="scoring")
 app.command("dev-distributed")(distributed.dev_distributed)
+app.command("demo")(demo.demo)
+app.command(system.COMMAND, hidden=True)(system.serve_demo)
 
 
 def main() -> None:
