@@ -17,7 +17,7 @@ from shared.errors import Unavailable
 from shared.telemetry import log
 from shared.tokens import BadToken
 
-_SIGNS = {"thanks": "✓", "stop_done": "✓", "expired": "⏱", "away": "…"}
+_SIGNS = {"thanks": "✓", "stop_done": "✓", "expired": "–", "stopped": "–", "away": "…", "missing": "?", "unreadable": "?"}
 _STATUS = {"missing": 404, "expired": 410, "stopped": 410, "away": 503, "unreadable": 400}
 
 
@@ -30,7 +30,7 @@ def language_of(request: Request, form: Form | None = None, offered: Sequence[st
 def message(name: str, request: Request, language: str, **values: Any) -> Response:
     """A page that says one thing; `name` picks its words and its status."""
     say = PHRASES[language]
-    standard = {"title": say[f"{name}_title"], "text": say[f"{name}_text"], "sign": _SIGNS.get(name, "·")}
+    standard = {"title": say[f"{name}_title"], "text": say[f"{name}_text"], "sign": _SIGNS.get(name, "")}
     return rendering.answer("message.html", language, _STATUS.get(name, 200), **(standard | values))
 
 

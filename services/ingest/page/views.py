@@ -42,10 +42,10 @@ class QuestionView:
 
 @dataclass(frozen=True)
 class ErrorView:
-    """One line of the summary, linked to its question."""
+    """One line of the summary: the question to look at again, linked."""
 
     key: str
-    text: str
+    words: Words
 
 
 def reading_of(survey: Survey, form: Form) -> Reading:
@@ -69,7 +69,7 @@ def survey_view(survey: Survey, form: Form, reading: Reading, judged: Set[str], 
         "intro": words(survey.intro, language) if survey.intro and not judged else None,
         "version": survey.version,
         "questions": questions,
-        "errors": [ErrorView(question.key, question.error) for question in questions if question.error],
+        "errors": [ErrorView(question.key, question.words) for question in questions if question.error],
         "more": bool(judged),
         "button": say["send"] if len(questions) == len(survey.questions) else say["continue"],
     }

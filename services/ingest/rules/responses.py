@@ -81,7 +81,8 @@ def closed(invitation: InvitationChanged | None, at: datetime) -> Closed | None:
         return None
     if invitation.state == "stopped":
         return "stopped"
-    return "expired" if invitation.expires_at <= at else None
+    expired = invitation.state == "expired" or invitation.expires_at <= at
+    return "expired" if expired else None
 
 
 def parked(answered: Answered, at: datetime) -> Response:
