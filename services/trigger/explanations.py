@@ -5,13 +5,13 @@ from typing import Any
 
 from services.trigger.rules import Outcome, Reason, Step
 
-_OUTCOMES = {
+_OUTCOMES: dict[str, str] = {
     Outcome.INVITED: "The customer was invited.",
     Outcome.NO_TRIGGER: "No trigger of this workspace listens to events of type {type}.",
     Outcome.DEAD_LETTERED: "The event could not be handled and stands among the dead letters: {problem}.",
 }
 
-_REASONS = {
+_REASONS: dict[str, str] = {
     Reason.DELAY: "The trigger waits: the decision is made at {until}.",
     Reason.WAITING_FOR_CUSTOMERS: "The latest changes of customers have not been read yet; a stop among them would be missed.",
     Reason.WAITING_FOR_SURVEY: "The trigger is new and its survey {survey!r} has not arrived here yet.",
@@ -43,7 +43,7 @@ def why(outcome: str, reason: str | None, trace: Sequence[Step], **known: Any) -
     if reason == Reason.PAUSED:
         held = outcome == Outcome.PENDING
         return "The trigger is paused; the decision is held." if held else "The trigger was paused when the event arrived."
-    text = _REASONS[Reason(reason)] if outcome not in _OUTCOMES else _OUTCOMES[Outcome(outcome)]
+    text = _OUTCOMES.get(outcome) or _REASONS.get(reason or "", "No reason was recorded.")
     return text.format_map(_Filled(known | dict(last)))
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 from services.trigger.api import decisions, invitations
 from services.trigger.api.context import Context
 from services.trigger.api.definitions import routes
+from services.trigger.dispatch import Sender
 from services.trigger.invitations import Maker
 from services.trigger.release import FreshnessWatch, Releases
 from services.trigger.settings import Settings
+from services.trigger.store.decisions import RELEASE
+from services.trigger.store.invitations import SEND
 from services.trigger.store.rulebooks import Rulebooks
 from services.trigger.tables import leases, outbox
 from services.trigger.worker import Handlers
@@ -25,6 +28,7 @@ from shared.operations import operation_routes
 from shared.runtime import Ground, consume, open_ground, relay
 from shared.schema import Schema
 from shared.signals import Signal
+from shared.webhook.client import WebhookClient
 from shared.worker import Subscription
 
 SCHEMA = Schema("trigger", Path(__file__).parent / "migrations")
@@ -37,7 +41,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
     """Open everything trigger stands on. Raises `StartupError`."""
     async with open_ground(settings, log, access, SCHEMA) as ground:
         handlers = Handlers(ground.database, access, Maker(ground.keys, settings.public_url), Rulebooks())
-        subscriptions = {
+        subscriptions: dict[str, Subscription] = {
             Topic.EVENTS: Subscription(handlers.events, bury=handlers.bury),
             Topic.CUSTOMERS: Subscription(handlers.customers),
             Topic.RESPONSES: Subscription(handlers.responses),
@@ -45,18 +49,21 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         }
         await consume(ground, subscriptions, max_records=BATCH)
         relay(ground, outbox, leases)
-        ground.work += [*_due_work(ground, handlers, settings), FreshnessWatch(handlers, log).run]
+        client = await ground.stack.enter_async_context(WebhookClient.open(allow_loopback=settings.allow_loopback))
+        sender = Sender(ground.database, client, settings.send_timeout_seconds, settings.send_concurrency)
+        ground.work += [*_due_work(ground, handlers, sender, settings), FreshnessWatch(handlers, log).run]
         context = Context(ground.database, settings)
         routers = [*routes(context), decisions.router, invitations.router, operation_routes(ground, outbox)]
         app = create_app("trigger", access=access, context=context, routers=routers, health=ground.health)
         yield Service("trigger", app, ground.health, ground.work)
 
 
-def _due_work(ground: Ground, handlers: Handlers, settings: Settings) -> list[Work]:
+def _due_work(ground: Ground, handlers: Handlers, sender: Sender, settings: Settings) -> list[Work]:
     releases = Releases(handlers)
     signal = ground.database.signal
     steps = (
-        ("release", releases.release, settings.poll_seconds),
+        (RELEASE, releases.release, settings.poll_seconds),
+        (SEND, sender.step, settings.poll_seconds),
         ("expire", releases.expire, settings.poll_seconds),
         ("unhold", releases.unhold, _SLOW_SECONDS),
         ("forget", releases.forget, _SLOW_SECONDS),

@@ -114,25 +114,13 @@ def decide(occasion: Occasion, trigger: Trigger | None, book: Rulebook, ledger: 
 
 def screen(occasion: Occasion, trigger: Trigger, moment: Moment, steps: list[Step]) -> Verdict | None:
     """What needs neither history nor a lock; None when the occasion must be settled under its customer's lock."""
-    if trigger.state == "paused":
-        return _paused(trigger, moment, steps)
-    if not moment.release and occasion.arrived_at < trigger.active_from - CLOCK_TOLERANCE:
-        return _no(Reason.BEFORE_ACTIVE, steps, active_from=trigger.active_from.isoformat())
-    if occasion.workspace not in moment.event_clocks:
-        if verdict := _too_old(occasion, trigger, moment.now, moment, steps):
-            return verdict
-    if occasion.customer is not None or not trigger.reads_customer:
-        if verdict := _condition(occasion, trigger, steps):
-            return verdict
-    if occasion.transaction_key is None:
-        path = ".".join(trigger.transaction or ())
-        return _no(Reason.NO_TRANSACTION, steps, path=path)
-    if trigger.sample < 1:
-        share = sampled(occasion.workspace, trigger.id, occasion.customer_id)
-        if share >= trigger.sample:
-            return _no(Reason.NOT_SAMPLED, steps, sample=trigger.sample, share=round(share, 6))
-        steps.append({"step": "sample", "passed": True, "sample": trigger.sample, "share": round(share, 6)})
-    return None
+    return (
+        _inactive(occasion, trigger, moment, steps)
+        or _too_old(occasion, trigger, occasion.at if _by_events(occasion, moment) else moment.now, moment, steps)
+        or _condition(occasion, trigger, steps)
+        or _no_transaction(occasion, trigger, steps)
+        or _outside_sample(occasion, trigger, steps)
+    )
 
 
 def settle(
@@ -142,7 +130,7 @@ def settle(
     customer = (occasion.workspace, occasion.customer_id)
     clock = ledger.clocks.get(customer, Clock())
     asked_at = _clock_now(occasion, clock, moment)
-    if occasion.workspace in moment.event_clocks:
+    if _by_events(occasion, moment):
         clock = Clock(clock.last_invited_at, clock.last_invitation, asked_at)
         ledger.clocks[customer] = clock
     verdict = (
@@ -164,16 +152,39 @@ def sampled(workspace: str, trigger: str, customer: str) -> float:
 
 
 def _clock_now(occasion: Occasion, clock: Clock, moment: Moment) -> datetime:
-    if occasion.workspace not in moment.event_clocks:
+    if not _by_events(occasion, moment):
         return moment.now
     return max(at for at in (occasion.at, clock.at, clock.last_invited_at) if at is not None)
 
 
-def _paused(trigger: Trigger, moment: Moment, steps: list[Step]) -> Verdict:
-    step = {"step": Reason.PAUSED, "passed": False}
-    if moment.release:
-        return Verdict(Outcome.PENDING, Reason.PAUSED, [*steps, step])
-    return Verdict(Outcome.SUPPRESSED, Reason.PAUSED, [*steps, step])
+def _by_events(occasion: Occasion, moment: Moment) -> bool:
+    return occasion.workspace in moment.event_clocks
+
+
+def _inactive(occasion: Occasion, trigger: Trigger, moment: Moment, steps: list[Step]) -> Verdict | None:
+    """A pause holds what is pending and refuses what is new; what a trigger began before is not begun again."""
+    if trigger.state == "paused":
+        outcome = Outcome.PENDING if moment.release else Outcome.SUPPRESSED
+        return Verdict(outcome, Reason.PAUSED, [*steps, {"step": Reason.PAUSED, "passed": False}])
+    if not moment.release and occasion.arrived_at < trigger.active_from - CLOCK_TOLERANCE:
+        return _no(Reason.BEFORE_ACTIVE, steps, active_from=trigger.active_from.isoformat())
+    return None
+
+
+def _no_transaction(occasion: Occasion, trigger: Trigger, steps: list[Step]) -> Verdict | None:
+    if occasion.transaction_key is not None:
+        return None
+    return _no(Reason.NO_TRANSACTION, steps, path=".".join(trigger.transaction or ()))
+
+
+def _outside_sample(occasion: Occasion, trigger: Trigger, steps: list[Step]) -> Verdict | None:
+    if trigger.sample >= 1:
+        return None
+    share = sampled(occasion.workspace, trigger.id, occasion.customer_id)
+    if share >= trigger.sample:
+        return _no(Reason.NOT_SAMPLED, steps, sample=trigger.sample, share=round(share, 6))
+    steps.append({"step": "sample", "passed": True, "sample": trigger.sample, "share": round(share, 6)})
+    return None
 
 
 def _too_old(
@@ -187,7 +198,8 @@ def _too_old(
 
 
 def _condition(occasion: Occasion, trigger: Trigger, steps: list[Step]) -> Verdict | None:
-    if trigger.when is None:
+    """While the customer is not known yet, what asks for the customer is asked at the release."""
+    if trigger.when is None or (occasion.customer is None and trigger.reads_customer):
         return None
     facts = occasion.facts()
     if trigger.when.matches(facts) is True:
@@ -200,9 +212,8 @@ def _condition(occasion: Occasion, trigger: Trigger, steps: list[Step]) -> Verdi
 def _of_the_transaction(
     occasion: Occasion, trigger: Trigger, ledger: Ledger, clock: datetime, moment: Moment, steps: list[Step]
 ) -> Verdict | None:
-    if occasion.workspace in moment.event_clocks:
-        if verdict := _too_old(occasion, trigger, clock, moment, steps):
-            return verdict
+    if _by_events(occasion, moment) and (verdict := _too_old(occasion, trigger, clock, moment, steps)):
+        return verdict
     key = (occasion.workspace, trigger.id, occasion.transaction_key or "")
     if (event := ledger.cancelled.get(key)) is not None:
         step = {"step": Reason.CANCEL_ON, "passed": False, "transaction": key[2], "event": event}
@@ -234,7 +245,7 @@ def _of_the_definitions(
 ) -> Verdict | None:
     if trigger.channel not in book.channels:
         return _no(Reason.UNKNOWN_CHANNEL, steps, channel=trigger.channel)
-    if trigger.channel != LINK and occasion.workspace in moment.event_clocks:
+    if trigger.channel != LINK and _by_events(occasion, moment):
         return _no(Reason.CHANNEL_NEEDS_WALL_CLOCK, steps, channel=trigger.channel)
     if trigger.contact_policy not in book.policies:
         return _no(Reason.UNKNOWN_CONTACT_POLICY, steps, contact_policy=trigger.contact_policy)

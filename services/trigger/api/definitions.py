@@ -1,20 +1,20 @@
 """The routes of triggers, channels and contact policies, and of a channel's secret."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from services.trigger.api.context import Context, Reached
-from services.trigger.definitions import CHANNEL, kinds
-from services.trigger.store import references, secrets
+from services.trigger.definitions import CHANNEL, TRIGGER, kinds
+from services.trigger.store import housekeeping, references, secrets
+from services.trigger.store.decisions import RELEASE
 from services.trigger.tables import definitions, outbox
 from shared.auth import Principal, Scope, requires
-from shared.db import Tx
+from shared.db import Tx, wake
 from shared.definitions.api import Context as DefinitionContext
-from shared.definitions.api import definition_routes
-from shared.definitions.documents import Wish
+from shared.definitions.api import Writing, definition_routes
+from shared.definitions.documents import Change
 from shared.http.problems import not_found
 
 SecretReader = Annotated[Principal, Depends(requires(Scope.SECRETS_READ))]
@@ -57,6 +57,14 @@ async def get_channel_secret(id: str, context: Reached, principal: SecretReader)
     return ChannelSecret(secret=secret)
 
 
-async def _put(tx: Tx, workspace: str, wishes: Sequence[Wish], _context: DefinitionContext) -> None:
-    """A channel gets its secret when it is first put; decisions held by a trigger that goes on are due again."""
-    await secrets.make_secrets(tx, workspace, [wish.id for wish in wishes if wish.kind.name == CHANNEL])
+async def _put(tx: Tx, writing: Writing) -> list[Change]:
+    """A channel gets its secret when it is first put and loses it when it is deleted; what a paused trigger held
+    is looked at again when it goes on."""
+    channels = [change for change in writing.changes if change.kind == CHANNEL]
+    gone = [change.id for change in channels if change.action == "delete"]
+    await secrets.forget_secrets(tx, writing.workspace, gone)
+    await secrets.make_secrets(tx, writing.workspace, [change.id for change in channels if change.id not in gone])
+    if any(change.kind == TRIGGER and change.action in ("update", "delete") for change in writing.changes):
+        await housekeeping.unhold(tx)
+        wake(tx, RELEASE)
+    return list(writing.changes)

@@ -27,7 +27,7 @@ async def claim(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> set[EventKey]:
     """Insert the `seen` rows, no key twice; returns those that nobody has decided about before."""
     ordered = sorted(rows, key=lambda row: (row["workspace"], row["event"], row["source"]))
     written = await insert(tx, seen, ordered, upsert=_CLAIM, returning=("workspace", "event", "source"))
-    return {(row[0], row[1], row[2]) for row in written}
+    return {(row.workspace, row.event, row.source) for row in written}
 
 
 async def bury(tx: Tx, row: Mapping[str, Any]) -> None:

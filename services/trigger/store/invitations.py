@@ -12,7 +12,7 @@ from services.trigger.tables import invitations, outbox
 from shared.contracts.keys import Key
 from shared.contracts.messages import InvitationChanged
 from shared.contracts.values import InvitationState
-from shared.db import Tx, Upsert, insert, load, now, wake
+from shared.db import Tx, Upsert, claim_due, insert, load, now, wake
 from shared.outbox import announce
 
 SOURCE: Final = "trigger"
@@ -93,6 +93,22 @@ async def stop_invitations(tx: Tx, customers: Collection[tuple[str, str]]) -> No
     rows = await lock_invitations(tx, [(row.workspace, row.id) for row in found if row.state in OPEN])
     changes = [Change(row, InvitationState.STOPPED) for row in rows if row.state in OPEN]
     await change_invitations(tx, changes, await now(tx))
+
+
+async def claim_sendings(tx: Tx, *, limit: int, lease_seconds: float) -> list[sa.Row[Any]]:
+    """Lease invitations that a channel has to send now, and announce those that begin to be sent."""
+    i = invitations.c
+    rows = await claim_due(
+        tx, invitations, due=i.send_at, leased_until=i.leased_until, where=i.send_at.is_not(None),
+        limit=limit, lease_seconds=lease_seconds,
+    )
+    begun = [
+        Change(row, InvitationState.SENDING, send_at=row.send_at, leased_until=row.leased_until)
+        for row in rows
+        if row.state == InvitationState.MADE
+    ]
+    await change_invitations(tx, begun, await now(tx))
+    return rows
 
 
 async def expire_invitations(tx: Tx) -> int:

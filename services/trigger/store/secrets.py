@@ -20,6 +20,13 @@ async def make_secrets(tx: Tx, workspace: str, channels: Sequence[str]) -> None:
     await insert(tx, channel_secrets, rows)
 
 
+async def forget_secrets(tx: Tx, workspace: str, channels: Sequence[str]) -> None:
+    """A channel that is made again under an old name must not share the old one's secret."""
+    if channels:
+        s = channel_secrets.c
+        await tx.execute(sa.delete(channel_secrets).where(s.workspace == workspace, s.channel.in_(channels)))
+
+
 async def load_secret(tx: Tx, workspace: str, channel: str) -> str | None:
     """The secret of a channel that exists."""
     s, d = channel_secrets.c, definitions.c

@@ -1,0 +1,1 @@
+"""How customers are reached. The channel `link` is built in and sends nothing: its links are read by API."""
