@@ -69,14 +69,43 @@ class ScoreQuery(BaseModel):
     )  # fmt: skip
 
 
-class Scores(BaseModel):
-    """Scores, each with n and its 95 % interval; `methods` says how each kind is computed."""
+class Bounds(BaseModel):
+    """The interval in which the value lies with this probability, as far as chance goes."""
 
-    items: list[dict[str, Any]]
+    low: float
+    high: float
+    level: float
+
+
+class Scored(BaseModel):
+    """One score. By kind it also has counts, histogram, mean, index or shares; a choice has shares for a value."""
+
+    model_config = ConfigDict(extra="allow")
+
+    metric: str
+    survey: str | None = Field(None, description="Only where a survey was asked for")
+    kind: str
+    scale: str
+    group: dict[str, str | None] = Field(
+        description="What `by` asked for; null where responses have no such value"
+    )
+    start: date = Field(alias="from", description="First day with an answer")
+    end: date = Field(alias="to", description="Last day with an answer")
+    value: float | None
+    n: int = Field(description="How many answered")
+    interval: Bounds | None
+    method: str
+    small_n: bool = Field(description="Too few answers to rank or colour")
+
+
+class Scores(BaseModel):
+    """Scores in a fixed order; `methods` says how each kind is computed."""
+
+    items: list[Scored]
     methods: dict[str, str]
 
 
-@router.get("/v1/scores", response_model=Scores)
+@router.get("/v1/scores", response_model_exclude_unset=True)
 async def get_scores(
     query: Annotated[ScoreQuery, Query()],
     principal: Annotated[Principal, Depends(requires(Scope.SCORES_READ))],
@@ -95,7 +124,8 @@ async def get_scores(
             _check_known(question, known)
         rows = await scores.histograms(tx, principal.workspace, question, rollup, MAX_ROWS + 1)
     items = _items(rows, question)
-    return Scores(items=items, methods={item["kind"]: METHODS[item["kind"]] for item in items})
+    methods = {item["kind"]: METHODS[item["kind"]] for item in items}
+    return Scores(items=[Scored(**item) for item in items], methods=methods)
 
 
 def _read(query: ScoreQuery) -> Question:

@@ -98,5 +98,5 @@ def _by_workspace(facts: Iterable[Fact]) -> defaultdict[str, list[Fact]]:
 def _rolled_up(fact: Fact, rollup: Rollup) -> Iterator[tuple[str, str]]:
     for name, derived_by in rollup.items():
         dimension = (fact.derived if derived_by else fact.dimensions).get(name)
-        if dimension:
+        if dimension and dimension["path"]:
             yield name, dimension["path"]

