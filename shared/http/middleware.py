@@ -82,17 +82,25 @@ class CleanBody:
     max_bytes: int = MAX_BODY_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        bodiless = scope["method"] in ("GET", "HEAD", "OPTIONS")
         try:
-            body = await read_body(scope, receive, self.max_bytes)
+            check_address(scope)
+            body = b"" if bodiless else await read_body(scope, receive, self.max_bytes)
             check_body(scope, body)
         except Problem as problem:
             log.info(
-                "request_refused", path=shown_path(scope["path"]), status=problem.status, reason=problem.detail
+                "request_refused",
+                path=shown_path(scope["path"]),
+                status=problem.status,
+                reason=problem.detail,
             )
             await problem.response(scope.get("state", {}).get("request_id"))(scope, receive, send)
+            return
+        if bodiless:
+            await self.app(scope, receive, send)
             return
         sent = False
 
@@ -145,6 +153,12 @@ async def _gather(receive: Receive, max_bytes: int) -> bytes:
 
 def _too_large(max_bytes: int) -> Problem:
     return Problem(413, "too-large", f"The body is larger than {max_bytes} bytes.")
+
+
+def check_address(scope: Scope) -> None:
+    """Raise a 422 `Problem` for a NUL in the path or the query, which no text column can be compared with."""
+    if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+        raise Problem(422, "nul-character", "The address contains the NUL character (%00).")
 
 
 def check_body(scope: Scope, body: bytes) -> None:

@@ -34,7 +34,10 @@ def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:
         return None
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.json.decode(raw, type=tuple[types])  # type: ignore[valid-type]  # built from the arguments
+        position: tuple[Any, ...] = msgspec.json.decode(raw, type=tuple[types])  # type: ignore[valid-type]  # built from the arguments
+        if any("\x00" in part for part in position if isinstance(part, str)):
+            raise ValueError("a NUL, which no text column can be compared with")  # noqa: TRY301 - answered below like the others
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         expected = "the `next` of an earlier page of the same list"
         raise invalid([FieldError("cursor", "is not a cursor of this list", expected)]) from None
+    return position
