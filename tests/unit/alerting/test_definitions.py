@@ -27,7 +27,7 @@ def test_a_rule_as_in_the_documentation() -> None:
         ({"about": "signal"}, "about", "response"),
         ({"when": {"path": "answers.recommend", "below": 6}}, "when", "lte"),
         ({"when": {"path": "metrics.nps", "lt": 6}}, "when.path", "answers"),
-        ({"when": {}}, "when", "any or not"),
+        ({"when": {}}, "when", "no operator"),
         ({"severity": "urgent"}, "severity", "high"),
         ({"name": {"english!": "x"}}, "name", "pattern"),
         ({"state": "off"}, "state", "paused"),
