@@ -16,6 +16,8 @@ def parked_checks(database: Database) -> Checks:
         if not parked:
             return [Check("parked-responses", "ok", "0 answers wait for their invitation")]
         hint = "look at the lag on the invitations topic, and at GET /v1/responses?state=parked"
-        return [Check("parked-responses", "warn", f"{parked} answers wait for their invitation", hint)]
+        return [
+            Check("parked-responses", "warn", f"{parked} answers wait for their invitation", hint)
+        ]
 
     return checks

@@ -24,7 +24,7 @@ CustomerId = Annotated[str, Path(description="The customer's ID, percent-encoded
 
 
 class ProfileBody(Body):
-    """All that is known of a customer; what is left out is forgotten."""
+    """All that is known of a customer; what is left out is forgotten, but for a stop of surveys."""
 
     attributes: dict[str, Any] = Field({}, description="Up to 100 keys, 3 levels, 16 KiB")
     contact: dict[str, str] = Field({}, description="Contact points: email, phone, wechat, others")

@@ -29,7 +29,9 @@ class PreviewJson(BaseModel):
 
 @router.get("/v1/surveys/{id}/preview")
 async def preview_survey(
-    id: str, principal: Annotated[Principal, Depends(requires(Scope.DEFINITIONS_READ))], context: InContext
+    id: str,
+    principal: Annotated[Principal, Depends(requires(Scope.DEFINITIONS_READ))],
+    context: InContext,
 ) -> PreviewJson:
     """A preview's link, signed and good for an hour."""
     async with context.database.read() as tx:

@@ -32,11 +32,19 @@ CustomerId = Annotated[str, Field(min_length=1, max_length=255)]
 _CLOCKS: Final = timedelta(minutes=5)
 """How far an app's clock may be ahead of the database's."""
 
-_VALUES: Final = {"anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_VALUES: Final = {
+    "anyOf": [
+        {"type": "integer"},
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}},
+    ]
+}
 Answers = Annotated[
     dict[str, Any],
     Field(max_length=100),
-    WithJsonSchema({"type": "object", "additionalProperties": _VALUES, "examples": [{"recommend": 9}]}),
+    WithJsonSchema(
+        {"type": "object", "additionalProperties": _VALUES, "examples": [{"recommend": 9}]}
+    ),
 ]
 """A number, an option's id, a list of them, or a text, by question."""
 
@@ -113,13 +121,19 @@ async def submit_response(
                 RESPONSES.labels("api").inc()
                 return _json(outcome.response)
             if outcome.closed:
-                raise Problem(409, f"invitation-{outcome.closed}", f"The invitation {body.invitation!r} is {outcome.closed}.")
+                raise Problem(
+                    409,
+                    f"invitation-{outcome.closed}",
+                    f"The invitation {body.invitation!r} is {outcome.closed}.",
+                )
             known = outcome.response
     if known is None or known.id != body.id:
         detail = f"The invitation {body.invitation!r} has its answer: the response {known.id if known else ''!r}."
         raise Problem(409, "already-answered", detail)
     if known.fingerprint != fingerprint:
-        raise Problem(409, "other-body", f"There is another response {body.id!r}; edit it with PUT.")
+        raise Problem(
+            409, "other-body", f"There is another response {body.id!r}; edit it with PUT."
+        )
     http.status_code = 200
     return _json(known)
 
@@ -132,8 +146,12 @@ async def list_responses(
     customer: str | None = None,
     invitation: str | None = None,
     state: Literal["submitted", "parked", "deleted"] | None = None,
-    first_day: Annotated[date | None, Query(alias="from", description="Of this day or later")] = None,
-    last_day: Annotated[date | None, Query(alias="to", description="Of this day or earlier")] = None,
+    first_day: Annotated[
+        date | None, Query(alias="from", description="Of this day or later")
+    ] = None,
+    last_day: Annotated[
+        date | None, Query(alias="to", description="Of this day or earlier")
+    ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[ResponseJson]:
@@ -142,9 +160,17 @@ async def list_responses(
     after = decode_cursor(cursor, datetime, str)
     async with context.database.read() as tx:
         found = await store.list_responses(
-            tx, principal.workspace, wanted, after=(after[0], after[1]) if after else None, limit=limit + 1
+            tx,
+            principal.workspace,
+            wanted,
+            after=(after[0], after[1]) if after else None,
+            limit=limit + 1,
         )
-    more = encode_cursor(found[limit - 1].created_at, found[limit - 1].id) if len(found) > limit else None
+    more = (
+        encode_cursor(found[limit - 1].created_at, found[limit - 1].id)
+        if len(found) > limit
+        else None
+    )
     return Page(items=[_json(response) for response in found[:limit]], next=more)
 
 
@@ -165,10 +191,18 @@ async def edit_response(id: str, body: Edit, principal: Writer, context: InConte
             raise Problem(409, "deleted", f"The response {id!r} was deleted.")
         if not rules.editable(response, context.settings.edit_window, at):
             until = response.created_at + context.settings.edit_window
-            raise Problem(409, "edit-window", f"The response {id!r} could be edited until {until.isoformat()}.")
-        document = await surveys.survey_version(tx, principal.workspace, response.survey, response.survey_version)
+            raise Problem(
+                409,
+                "edit-window",
+                f"The response {id!r} could be edited until {until.isoformat()}.",
+            )
+        document = await surveys.survey_version(
+            tx, principal.workspace, response.survey, response.survey_version
+        )
         if document is None:
-            raise Problem(409, "unknown-survey", f"The survey {response.survey!r} is not here any more.")
+            raise Problem(
+                409, "unknown-survey", f"The survey {response.survey!r} is not here any more."
+            )
         survey = read_survey(response.survey, response.survey_version, document)
         changed = rules.edited(response, _answers(survey, body.answers), principal.id, at)
         if changed is not response:
@@ -195,7 +229,11 @@ async def _read(tx: Tx, principal: Principal, body: ResponseWish, fingerprint: s
     if body.invitation is not None:
         copy = await invitations.get_invitation(tx, principal.workspace, body.invitation)
         if copy is not None and copy.survey != body.survey:
-            errors.append(FieldError("survey", f"is {body.survey!r}", f"{copy.survey!r}, which the invitation asks"))
+            errors.append(
+                FieldError(
+                    "survey", f"is {body.survey!r}", f"{copy.survey!r}, which the invitation asks"
+                )
+            )
     if errors:
         raise invalid(errors)
     survey = await _survey(tx, principal.workspace, body)
@@ -218,14 +256,22 @@ def _misplaced(body: ResponseWish) -> list[FieldError]:
         return []
     brought = ("customer", "data", "dimensions", "journey", "touchpoint", "channel")
     message = "is given, but an answer to an invitation takes it from there"
-    return [FieldError(name, message, "left out") for name in brought if getattr(body, name) is not None]
+    return [
+        FieldError(name, message, "left out") for name in brought if getattr(body, name) is not None
+    ]
 
 
 async def _survey(tx: Tx, workspace: str, body: ResponseWish) -> Survey:
     if body.survey_version is None:
         found = await surveys.published_survey(tx, workspace, body.survey)
         if found is None:
-            raise invalid([FieldError("survey", f"there is no published survey {body.survey!r}", "a survey's id")])
+            raise invalid(
+                [
+                    FieldError(
+                        "survey", f"there is no published survey {body.survey!r}", "a survey's id"
+                    )
+                ]
+            )
         return read_survey(body.survey, *found)
     document = await surveys.survey_version(tx, workspace, body.survey, body.survey_version)
     if document is None or document["state"] != "published":
@@ -269,5 +315,7 @@ async def _found(tx: Tx, principal: Principal, id: str, *, lock: bool = False) -
 
 
 def _json(response: Response) -> ResponseJson:
-    own = {name: value for name, value in vars(response).items() if name in ResponseJson.model_fields}
+    own = {
+        name: value for name, value in vars(response).items() if name in ResponseJson.model_fields
+    }
     return ResponseJson(**{**vars(response.joined), **own})

@@ -17,11 +17,21 @@ from shared.errors import Unavailable
 from shared.telemetry import log
 from shared.tokens import BadToken
 
-_SIGNS = {"thanks": "✓", "stop_done": "✓", "expired": "–", "stopped": "–", "away": "…", "missing": "?", "unreadable": "?"}
+_SIGNS = {
+    "thanks": "✓",
+    "stop_done": "✓",
+    "expired": "–",
+    "stopped": "–",
+    "away": "…",
+    "missing": "?",
+    "unreadable": "?",
+}
 _STATUS = {"missing": 404, "expired": 410, "stopped": 410, "away": 503, "unreadable": 400}
 
 
-def language_of(request: Request, form: Form | None = None, offered: Sequence[str] = LANGUAGES) -> str:
+def language_of(
+    request: Request, form: Form | None = None, offered: Sequence[str] = LANGUAGES
+) -> str:
     """The form's language, else the switch's, else the browser's."""
     wanted = (form.language if form else "") or request.query_params.get("lang")
     return choose(wanted, request.headers.get("accept-language"), offered)
@@ -30,12 +40,22 @@ def language_of(request: Request, form: Form | None = None, offered: Sequence[st
 def message(name: str, request: Request, language: str, **values: Any) -> Response:
     """A page that says one thing; `name` picks its words and its status."""
     say = PHRASES[language]
-    standard = {"title": say[f"{name}_title"], "text": say[f"{name}_text"], "sign": _SIGNS.get(name, "")}
+    standard = {
+        "title": say[f"{name}_title"],
+        "text": say[f"{name}_text"],
+        "sign": _SIGNS.get(name, ""),
+    }
     return rendering.answer("message.html", language, _STATUS.get(name, 200), **(standard | values))
 
 
 def survey_page(
-    request: Request, survey: Survey, form: Form, reading: Reading, *, judged: frozenset[str] = frozenset(), **values: Any
+    request: Request,
+    survey: Survey,
+    form: Form,
+    reading: Reading,
+    *,
+    judged: frozenset[str] = frozenset(),
+    **values: Any,
 ) -> Response:
     """The survey with what was typed; 422 when a judged answer is wrong."""
     language = language_of(request, form, survey.languages)
@@ -86,4 +106,8 @@ async def _away(request: Request) -> Response:
 def _action(request: Request) -> str:
     """Where the form goes: back to its own path, the token of a preview included."""
     token = request.query_params.get("token")
-    return request.url.path if token is None else str(request.url.include_query_params(token=token).replace(scheme="", netloc=""))
+    return (
+        request.url.path
+        if token is None
+        else str(request.url.include_query_params(token=token).replace(scheme="", netloc=""))
+    )

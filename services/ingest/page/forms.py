@@ -54,7 +54,9 @@ class Form:
 def read_form(body: bytes) -> Form:
     """Read an urlencoded body. Raises `Unreadable`."""
     try:
-        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+        pairs = parse_qsl(
+            body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MAX_FIELDS
+        )
     except ValueError as error:
         raise Unreadable from error
     fields: dict[str, tuple[str, ...]] = {}

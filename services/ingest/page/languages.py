@@ -20,7 +20,9 @@ def choose(wanted: str | None, accept: str | None, offered: Sequence[str]) -> st
     """The wanted language, else the browser's first that is offered, else the first offered."""
     if wanted in offered:
         return str(wanted)
-    return next((language for language in _accepted(accept or "") if language in offered), offered[0])
+    return next(
+        (language for language in _accepted(accept or "") if language in offered), offered[0]
+    )
 
 
 def _accepted(header: str) -> list[str]:
@@ -50,4 +52,6 @@ def words(texts: Mapping[str, str], language: str) -> Words:
         for written, text in texts.items():
             if written == wanted or written.partition("-")[0] == wanted:
                 return Words(text, HTML.get(written, written))
-    return next((Words(text, written) for written, text in texts.items()), Words("", HTML[language]))
+    return next(
+        (Words(text, written) for written, text in texts.items()), Words("", HTML[language])
+    )

@@ -54,7 +54,11 @@ def _answered(request: Request, survey: Survey, form: Form) -> Response:
 async def _previewed(context: Context, survey: str, text: str) -> Survey | None:
     """The survey of a preview's token, None when it has expired. Raises `BadToken`, also for a customer's token."""
     token = context.keys.verify(text)
-    if token.invitation or token.survey != survey or context.access.workspace(token.workspace) is None:
+    if (
+        token.invitation
+        or token.survey != survey
+        or context.access.workspace(token.workspace) is None
+    ):
         raise BadToken("not a preview of this survey")
     async with context.database.read() as tx:
         if token.expires_at <= await now(tx):

@@ -21,13 +21,24 @@ _HEADERS = {
     "X-Robots-Tag": "noindex",
 }
 _STANDARD: Mapping[str, Any] = {
-    "switch": (), "preview": False, "stop_href": None, "repost": None, "back": None, "sign": "", "text": "",
+    "switch": (),
+    "preview": False,
+    "stop_href": None,
+    "repost": None,
+    "back": None,
+    "sign": "",
+    "text": "",
 }
 
 
 def answer(
-    template: str, language: str, status: int = 200, *, request: Request | None = None,
-    offered: tuple[str, ...] = (), **values: Any,
+    template: str,
+    language: str,
+    status: int = 200,
+    *,
+    request: Request | None = None,
+    offered: tuple[str, ...] = (),
+    **values: Any,
 ) -> HTMLResponse:
     """The page. `request` and `offered` make the switch of languages, which keeps the path and loses nothing else."""
     nonce = secrets.token_urlsafe(16)
@@ -55,9 +66,7 @@ def picture(svg: bytes) -> Response:
 
 
 def _headers(nonce: str) -> dict[str, str]:
-    policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
+    policy = f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     return {**_HEADERS, "Content-Security-Policy": policy}
 
 
@@ -69,7 +78,11 @@ def _extra(status: int, language: str) -> dict[str, str]:
 def _switch(request: Request, offered: tuple[str, ...], language: str) -> list[dict[str, Any]]:
     if len(offered) < 2:
         return []
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name in ("answer", "token")]
+    kept = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name in ("answer", "token")
+    ]
     return [
         {
             "name": NAMES[other],

@@ -24,7 +24,9 @@ SHOW = ["GET", "HEAD"]
 BY = "survey-page"
 
 router = APIRouter(include_in_schema=False)
-router.include_router(preview.router)  # first: its path would fit the others, with `preview` as the token
+router.include_router(
+    preview.router
+)  # first: its path would fit the others, with `preview` as the token
 router.include_router(stop.router)
 
 
@@ -84,7 +86,9 @@ async def qr_code(token: str, request: Request, context: InContext) -> Response:
         read_token(context, token)
         drawn = BytesIO()
         link = f"{context.settings.public_url.rstrip('/')}/s/{token}"
-        segno.make(link, error="m", micro=False).save(drawn, kind="svg", scale=4, border=4, light="white")
+        segno.make(link, error="m", micro=False).save(
+            drawn, kind="svg", scale=4, border=4, light="white"
+        )
         return picture(drawn.getvalue())
 
     return await guarded(request, work)

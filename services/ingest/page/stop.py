@@ -26,7 +26,11 @@ async def confirm(token: str, request: Request, context: InContext) -> Response:
         if done:
             return message("stop_done", request, language)
         say = PHRASES[language]
-        repost = {"action": request.url.path, "fields": [("_lang", language)], "button": say["stop_button"]}
+        repost = {
+            "action": request.url.path,
+            "fields": [("_lang", language)],
+            "button": say["stop_button"],
+        }
         back = {"href": f"/s/{token}?lang={language}", "text": say["stop_back"]}
         return message("stop", request, language, repost=repost, back=back)
 

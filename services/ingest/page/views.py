@@ -58,24 +58,33 @@ def newly_applicable(reading: Reading, form: Form) -> bool:
     return form.shown is not None and bool(set(reading.shown) - form.shown)
 
 
-def survey_view(survey: Survey, form: Form, reading: Reading, judged: Set[str], language: str) -> dict[str, Any]:
+def survey_view(
+    survey: Survey, form: Form, reading: Reading, judged: Set[str], language: str
+) -> dict[str, Any]:
     """What the template needs of the survey; only the `judged` questions show what is wrong with them."""
     errors = {id: error for id, error in reading.error_of.items() if id in judged}
     asked = [(index, q) for index, q in enumerate(survey.questions) if q.id in reading.shown]
-    questions = [_question(index, question, form, errors.get(question.id), language) for index, question in asked]
+    questions = [
+        _question(index, question, form, errors.get(question.id), language)
+        for index, question in asked
+    ]
     say = PHRASES[language]
     return {
         "title": words(survey.title, language),
         "intro": words(survey.intro, language) if survey.intro and not judged else None,
         "version": survey.version,
         "questions": questions,
-        "errors": [ErrorView(question.key, question.words) for question in questions if question.error],
+        "errors": [
+            ErrorView(question.key, question.words) for question in questions if question.error
+        ],
         "more": bool(judged),
         "button": say["send"] if len(questions) == len(survey.questions) else say["continue"],
     }
 
 
-def _question(index: int, question: Question, form: Form, error: AnswerError | None, language: str) -> QuestionView:
+def _question(
+    index: int, question: Question, form: Form, error: AnswerError | None, language: str
+) -> QuestionView:
     key = f"q{index + 1}"
     style = _style(question)
     typed = form.typed(question)

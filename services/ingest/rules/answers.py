@@ -57,14 +57,18 @@ def read_answers(survey: Survey, given: Mapping[str, Any]) -> Reading:
     known = {question.id for question in survey.questions}
     for unknown in sorted(set(given) - known):
         expected = ", ".join(question.id for question in survey.questions[:SHOWN])
-        draft.errors.append(AnswerError(unknown, "unknown", "is no question of this survey", expected))
+        draft.errors.append(
+            AnswerError(unknown, "unknown", "is no question of this survey", expected)
+        )
     return Reading(tuple(draft.answers), tuple(draft.errors), tuple(draft.shown))
 
 
 def _read_one(draft: _Draft, question: Question, given: Any) -> None:
     if _empty(given):
         if question.required:
-            error = AnswerError(question.id, "required", "an answer is required", _expected(question))
+            error = AnswerError(
+                question.id, "required", "an answer is required", _expected(question)
+            )
             draft.errors.append(error)
         return
     value = _value(question, given)
@@ -72,7 +76,11 @@ def _read_one(draft: _Draft, question: Question, given: Any) -> None:
         draft.errors.append(value)
         return
     answer = Answer(
-        question=question.id, kind=question.kind, metric=question.metric, scale=question.scale, value=value
+        question=question.id,
+        kind=question.kind,
+        metric=question.metric,
+        scale=question.scale,
+        value=value,
     )
     draft.answers.append(answer)
 

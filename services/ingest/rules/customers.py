@@ -4,7 +4,7 @@ import functools
 import re
 import zoneinfo
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -12,6 +12,9 @@ import msgspec
 
 from services.ingest.rules.text import allowed, trouble
 from shared.http.problems import FieldError
+
+SURVEYS: Final = "surveys"
+"""The purpose of consent that the stop link withdraws."""
 
 MAX_ID: Final = 255
 MAX_KEYS: Final = 100
@@ -60,8 +63,13 @@ class Write:
 
 
 def write(old: Customer | None, id: str, profile: Profile, *, at: datetime, by: str) -> Write:
-    """The next revision of a customer, none when all is as it was. An erased customer begins anew."""
+    """The next revision of a customer, none when all is as it was. An erased customer begins anew.
+
+    Who stopped surveys stays so until a write says otherwise: a nightly synchronisation must not ask them again.
+    """
     active = old is not None and old.state == "active"
+    if old is not None and old.profile.consent.get(SURVEYS) is False:
+        profile = replace(profile, consent={SURVEYS: False, **profile.consent})
     if old is not None and active and _same(old.profile, profile):
         return Write("unchanged", None)
     after = Customer(id, (old.revision if old else 0) + 1, "active", profile, at, by)

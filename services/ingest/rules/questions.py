@@ -103,7 +103,9 @@ def _question(survey: str, raw: Mapping[str, Any]) -> Question:
         text=raw["text"],
         metric=raw.get("metric") or f"{survey}.{raw['id']}",
         required=raw.get("required", kind is not QuestionKind.TEXT),
-        show_if=parse(raw["show_if"], roots={"answers"}, at="show_if") if raw.get("show_if") else None,
+        show_if=parse(raw["show_if"], roots={"answers"}, at="show_if")
+        if raw.get("show_if")
+        else None,
         low=low,
         high=high,
         low_label=labels.get("low"),

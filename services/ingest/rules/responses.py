@@ -159,7 +159,12 @@ def deleted(response: Response, by: str, at: datetime) -> Response:
     if response.state == "deleted":
         return response
     return replace(
-        response, revision=response.revision + 1, state="deleted", answers=(), changed_by=by, changed_at=at
+        response,
+        revision=response.revision + 1,
+        state="deleted",
+        answers=(),
+        changed_by=by,
+        changed_at=at,
     )
 
 

@@ -30,7 +30,9 @@ async def hold(tx: Tx, workspace: str, id: str) -> InvitationChanged | None:
     return await get_invitation(tx, workspace, id)
 
 
-async def save_newer(tx: Tx, batch: Sequence[Received[InvitationChanged]]) -> dict[tuple[str, str], InvitationChanged]:
+async def save_newer(
+    tx: Tx, batch: Sequence[Received[InvitationChanged]]
+) -> dict[tuple[str, str], InvitationChanged]:
     """Take over newer revisions, in key order; returns those that were really newer."""
     newest: dict[tuple[str, str], InvitationChanged] = {}
     for received in batch:
@@ -45,7 +47,9 @@ async def save_newer(tx: Tx, batch: Sequence[Received[InvitationChanged]]) -> di
 async def park_stop(tx: Tx, workspace: str, id: str, at: datetime) -> None:
     """Remember that the customer of an invitation, held by the caller, asked not to be asked. Idempotent."""
     statement = sa.update(invitations).where(
-        invitations.c.workspace == workspace, invitations.c.id == id, invitations.c.stop_asked_at.is_(None)
+        invitations.c.workspace == workspace,
+        invitations.c.id == id,
+        invitations.c.stop_asked_at.is_(None),
     )
     await tx.execute(statement.values(stop_asked_at=at))
 
@@ -69,7 +73,12 @@ async def take_parked_stops(tx: Tx, keys: Sequence[tuple[str, str]]) -> list[tup
 def _row(workspace: str, message: InvitationChanged) -> dict[str, Any]:
     # A link opens the survey for whoever has it, so the copy does not keep it.
     document = message.model_copy(update={"link": ""}).model_dump(mode="json", exclude_none=True)
-    return {"workspace": workspace, "id": message.id, "revision": message.revision, "document": document}
+    return {
+        "workspace": workspace,
+        "id": message.id,
+        "revision": message.revision,
+        "document": document,
+    }
 
 
 def _copy(document: Any) -> InvitationChanged | None:

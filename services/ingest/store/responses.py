@@ -19,7 +19,16 @@ from shared.outbox import announce
 SERVICE: Final = "ingest"
 _ID = (responses.c.workspace, responses.c.id)
 _INVITATION = (responses.c.workspace, responses.c.invitation)
-_CHANGING = ("revision", "state", "customer", "answers", "joined", "day", "changed_at", "changed_by")
+_CHANGING = (
+    "revision",
+    "state",
+    "customer",
+    "answers",
+    "joined",
+    "day",
+    "changed_at",
+    "changed_by",
+)
 _answers = TypeAdapter(tuple[Answer, ...])
 _joined = TypeAdapter(Joined)
 
@@ -69,7 +78,9 @@ async def submit(tx: Tx, answered: Answered, *, own: Joined | None, time_zone: s
     return Outcome(response, fresh=True)
 
 
-async def save(tx: Tx, changed: Sequence[Response], *, traceparents: Sequence[str | None] | None = None) -> None:
+async def save(
+    tx: Tx, changed: Sequence[Response], *, traceparents: Sequence[str | None] | None = None
+) -> None:
     """Write new revisions, whose rows the caller has locked, and announce them."""
     rows = [_row(response) for response in changed]
     await insert(tx, responses, rows, upsert=Upsert(("workspace", "id"), replace=_CHANGING))
@@ -131,7 +142,9 @@ async def _announce(
 ) -> None:
     told = [
         (announcement, traceparent)
-        for response, traceparent in zip(changed, traceparents or [None] * len(changed), strict=True)
+        for response, traceparent in zip(
+            changed, traceparents or [None] * len(changed), strict=True
+        )
         if (announcement := rules.announcement(response)) is not None
     ]
     if told:
@@ -143,7 +156,12 @@ async def _announce(
 
 def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     r = responses.c
-    equal = {r.survey: wanted.survey, r.customer: wanted.customer, r.invitation: wanted.invitation, r.state: wanted.state}
+    equal = {
+        r.survey: wanted.survey,
+        r.customer: wanted.customer,
+        r.invitation: wanted.invitation,
+        r.state: wanted.state,
+    }
     conditions = [column == value for column, value in equal.items() if value is not None]
     if wanted.first_day is not None:
         conditions.append(r.day >= wanted.first_day)

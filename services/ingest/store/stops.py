@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from services.ingest.rules.customers import SURVEYS
 from services.ingest.store import invitations
 from services.ingest.tables import customers, outbox
 from shared.contracts.keys import Key
@@ -13,10 +14,11 @@ from shared.db import Tx, Upsert, insert, load, lock, now
 from shared.outbox import announce
 
 SERVICE: Final = "ingest"
-CONSENT: Final = "surveys"
 BY: Final = "stop-link"
 _KEY = (customers.c.workspace, customers.c.id)
-_UPSERT = Upsert(("workspace", "id"), replace=("revision", "state", "consent", "changed_at", "changed_by"))
+_UPSERT = Upsert(
+    ("workspace", "id"), replace=("revision", "state", "consent", "changed_at", "changed_by")
+)
 
 
 async def stop_by_invitation(tx: Tx, workspace: str, invitation: str) -> None:
@@ -34,7 +36,7 @@ async def is_stopped(tx: Tx, workspace: str, invitation: str) -> bool:
     if copy is None:
         return await invitations.stop_is_parked(tx, workspace, invitation)
     found = await load(tx, [customers.c.consent], _KEY, [(workspace, copy.customer.id)])
-    return bool(found) and found[0].consent.get(CONSENT) is False
+    return bool(found) and found[0].consent.get(SURVEYS) is False
 
 
 async def stop_asking(tx: Tx, keys: Sequence[tuple[str, str]]) -> None:
@@ -42,7 +44,7 @@ async def stop_asking(tx: Tx, keys: Sequence[tuple[str, str]]) -> None:
     wanted = sorted(set(keys))
     await lock(tx, customers, wanted)
     found = await load(tx, customers, _KEY, wanted, lock=True)
-    asked = [row for row in found if row.consent.get(CONSENT) is not False]
+    asked = [row for row in found if row.consent.get(SURVEYS) is not False]
     if not asked:
         return
     at = await now(tx)
@@ -53,7 +55,7 @@ async def stop_asking(tx: Tx, keys: Sequence[tuple[str, str]]) -> None:
 
 
 def _stopped(row: sa.Row[Any], at: Any) -> dict[str, Any]:
-    changed = {"consent": {**row.consent, CONSENT: False}, "changed_at": at, "changed_by": BY}
+    changed = {"consent": {**row.consent, SURVEYS: False}, "changed_at": at, "changed_by": BY}
     return {**row._mapping, "revision": row.revision + 1, "state": "active", **changed}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from services.ingest.main import SCHEMA, open_service
 from services.ingest.settings import Settings
@@ -27,7 +28,7 @@ from shared.schema import migrate
 from shared.tokens import KeyRing, Token
 from tests.support import TOKEN_KEYS, write_access
 
-SURVEY = {
+SURVEY: dict[str, Any] = {
     "title": {"en": "Your purchase", "zh": "您的购买"},
     "questions": [
         {
@@ -60,11 +61,15 @@ class Desk:
     ring: KeyRing
     told: list[dict[str, Any]] = field(default_factory=list)
 
-    def token(self, invitation: str, *, workspace: str = "acme", survey: str = "buy", days: float = 14) -> str:
+    def token(
+        self, invitation: str, *, workspace: str = "acme", survey: str = "buy", days: float = 14
+    ) -> str:
         expires = datetime.now(UTC) + timedelta(days=days)
         return self.ring.sign(Token(workspace, survey, invitation, expires))
 
-    async def api(self, method: str, path: str, *, workspace: str = "acme", **options: Any) -> httpx.Response:
+    async def api(
+        self, method: str, path: str, *, workspace: str = "acme", **options: Any
+    ) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.keys[workspace]}"}
         return await self.browser.request(method, path, headers=headers, **options)
 
@@ -102,7 +107,9 @@ class Desk:
             }
 
 
-def invitation(id: str, *, revision: int = 1, state: str = "sent", **fields: Any) -> InvitationChanged:
+def invitation(
+    id: str, *, revision: int = 1, state: str = "sent", **fields: Any
+) -> InvitationChanged:
     """An invitation about a purchase in the evening of 1 March, UTC."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {
@@ -113,7 +120,11 @@ def invitation(id: str, *, revision: int = 1, state: str = "sent", **fields: Any
         "touchpoint": "checkout",
         "customer": CustomerSnapshot(id="c-1", attributes={"tier": "gold", "note": None}),
         "transaction": Transaction(
-            source="/shop", id="o-1", type="shop.purchase", time=EVENING, data={"amount": 12.5, "gift": None}
+            source="/shop",
+            id="o-1",
+            type="shop.purchase",
+            time=EVENING,
+            data={"amount": 12.5, "gift": None},
         ),
         "dimensions": {"org": Dimension(value="s12", path="cn/east/s12")},
         "link": "https://feedback.example.com/s/secret",
@@ -141,7 +152,7 @@ async def open_desk(database_url: str, tmp_path: Path, **settings: Any) -> Async
         database_url=database_url,
         public_url="https://feedback.example.com",
         access_file=access_file,
-        token_keys=TOKEN_KEYS,
+        token_keys=SecretStr(TOKEN_KEYS),
         **settings,
     )
     access = Access.load(access_file)

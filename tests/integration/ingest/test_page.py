@@ -16,7 +16,9 @@ async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
         yield desk
 
 
-async def test_a_link_opens_before_the_invitation_is_here_and_looking_changes_nothing(desk: Desk) -> None:
+async def test_a_link_opens_before_the_invitation_is_here_and_looking_changes_nothing(
+    desk: Desk,
+) -> None:
     token = desk.token("i-1")
     before = await desk.everything()
     for path in ("", "?answer=9", "?lang=zh", "/thanks", "/stop", "/qr.svg"):
@@ -29,7 +31,9 @@ async def test_a_link_opens_before_the_invitation_is_here_and_looking_changes_no
 async def test_an_answer_is_taken_once_and_joined_as_it_was(desk: Desk) -> None:
     await desk.hear(invitation("i-1"))
     token = desk.token("i-1")
-    first = await desk.answer(token, recommend="9", _version="1", _shown="recommend", comment="dropped")
+    first = await desk.answer(
+        token, recommend="9", _version="1", _shown="recommend", comment="dropped"
+    )
     assert first.status_code == 303
     assert first.headers["location"].startswith(f"/s/{token}/thanks")
     assert "Thank you" in (await desk.browser.get(first.headers["location"])).text
@@ -45,7 +49,13 @@ async def test_an_answer_is_taken_once_and_joined_as_it_was(desk: Desk) -> None:
     assert data["dimensions"] == {"org": {"value": "s12", "path": "cn/east/s12"}}
     assert data["trigger"] == "after-purchase"
     assert data["answers"] == [
-        {"question": "recommend", "kind": "nps", "metric": "buy.recommend", "scale": "0-10", "value": 9}
+        {
+            "question": "recommend",
+            "kind": "nps",
+            "metric": "buy.recommend",
+            "scale": "0-10",
+            "value": 9,
+        }
     ]
     assert "Thank you" in (await desk.browser.get(f"/s/{token}")).text
 
@@ -55,9 +65,14 @@ async def test_fifty_posts_at_once_make_one_response(desk: Desk) -> None:
         if known:
             await desk.hear(invitation(id))
         token = desk.token(id)
-        posts = await asyncio.gather(*(desk.answer(token, recommend=str(i % 11), comment="x") for i in range(50)))
+        posts = await asyncio.gather(
+            *(desk.answer(token, recommend=str(i % 11), comment="x") for i in range(50))
+        )
         assert {post.status_code for post in posts} == {303}
-    assert [row.state for row in sorted(await desk.stored(), key=lambda row: row.invitation)] == ["submitted", "parked"]
+    assert [row.state for row in sorted(await desk.stored(), key=lambda row: row.invitation)] == [
+        "submitted",
+        "parked",
+    ]
     assert len(await desk.announced()) == 1
 
 
@@ -69,7 +84,9 @@ async def test_an_answer_opens_the_next_question_and_nothing_typed_is_lost(desk:
     assert 'value="3" id="' not in step.text
     assert 'value="3" checked' in step.text
     assert await desk.stored() == []
-    long = await desk.answer(token, recommend="3", comment="y" * 51, _shown=["recommend", "comment"])
+    long = await desk.answer(
+        token, recommend="3", comment="y" * 51, _shown=["recommend", "comment"]
+    )
     assert long.status_code == 422
     assert "y" * 51 in long.text
     assert "at most 50" in long.text
@@ -77,7 +94,9 @@ async def test_an_answer_opens_the_next_question_and_nothing_typed_is_lost(desk:
     assert done.status_code == 303
 
 
-@pytest.mark.parametrize("wrong", ["", "11", "-1", "9.5", "nine", "９", "1e1", "0x1", " 9", "9" * 5000])
+@pytest.mark.parametrize(
+    "wrong", ["", "11", "-1", "9.5", "nine", "９", "1e1", "0x1", " 9", "9" * 5000]
+)
 async def test_a_wrong_number_is_an_error_at_its_question(desk: Desk, wrong: str) -> None:
     answer = await desk.answer(desk.token("i-1"), recommend=wrong, _shown="recommend")
     assert answer.status_code == 422
@@ -90,7 +109,13 @@ async def test_the_version_that_was_shown_is_the_one_that_is_answered(desk: Desk
     changed = {**SURVEY, "questions": SURVEY["questions"][:1]}
     await desk.put_survey(changed)
     await desk.put_survey({**changed, "state": "draft", "title": {"en": "Draft", "zh": "草稿"}})
-    for id, version in (("i-1", "1"), ("i-2", "2"), ("i-3", "3"), ("i-4", "x"), ("i-5", "99999999999")):
+    for id, version in (
+        ("i-1", "1"),
+        ("i-2", "2"),
+        ("i-3", "3"),
+        ("i-4", "x"),
+        ("i-5", "99999999999"),
+    ):
         fields = {"recommend": "5", "comment": "c", "_version": version}
         assert (await desk.answer(desk.token(id), **fields)).status_code == 303
     versions = {row.invitation: row.survey_version for row in await desk.stored()}
@@ -112,7 +137,9 @@ async def test_no_byte_of_a_token_can_be_changed(desk: Desk) -> None:
 
 
 async def test_what_cannot_be_answered_says_so(desk: Desk) -> None:
-    await desk.hear(invitation("i-stopped", state="stopped"), invitation("i-expired", state="expired"))
+    await desk.hear(
+        invitation("i-stopped", state="stopped"), invitation("i-expired", state="expired")
+    )
     cases = {
         desk.token("i-1", days=-1): (410, "expired"),
         desk.token("i-1", survey="nothing"): (404, "no survey"),
@@ -122,7 +149,10 @@ async def test_what_cannot_be_answered_says_so(desk: Desk) -> None:
         desk.token("i-expired"): (410, "expired"),
     }
     for token, (status, words) in cases.items():
-        for answer in (await desk.browser.get(f"/s/{token}"), await desk.answer(token, recommend="9")):
+        for answer in (
+            await desk.browser.get(f"/s/{token}"),
+            await desk.answer(token, recommend="9"),
+        ):
             assert answer.status_code == status
             assert words in answer.text
     assert await desk.stored() == []
@@ -141,7 +171,9 @@ async def test_the_language_is_the_browsers_until_it_is_switched(desk: Desk) -> 
         ("en", "xx", "en"),
     ):
         query = {"lang": lang} if lang else {}
-        answer = await desk.browser.get(f"/s/{token}", params=query, headers={"accept-language": accept})
+        answer = await desk.browser.get(
+            f"/s/{token}", params=query, headers={"accept-language": accept}
+        )
         assert f'<html lang="{expected}">' in answer.text
         assert answer.headers["content-language"] == expected
     wrong = await desk.answer(token, _lang="zh", _shown="recommend")
@@ -162,21 +194,34 @@ async def test_answer_in_the_link_only_preselects(desk: Desk) -> None:
 
 async def test_nothing_that_is_typed_or_defined_becomes_markup(desk: Desk) -> None:
     evil = "<script>alert(1)</script>\"'&"
-    survey = {"title": {"en": evil}, "thanks": {"en": evil}, "questions": [
-        {"id": "c", "kind": "choice", "text": {"en": evil}, "options": [{"id": "a", "text": {"en": evil}}]},
-        {"id": "t", "kind": "text", "text": {"en": evil}, "max_length": 5},
-    ]}
+    survey = {
+        "title": {"en": evil},
+        "thanks": {"en": evil},
+        "questions": [
+            {
+                "id": "c",
+                "kind": "choice",
+                "text": {"en": evil},
+                "options": [{"id": "a", "text": {"en": evil}}],
+            },
+            {"id": "t", "kind": "text", "text": {"en": evil}, "max_length": 5},
+        ],
+    }
     await desk.put_survey(survey, "evil")
     token = desk.token("i-1", survey="evil")
     pages = [
         await desk.browser.get(f"/s/{token}", params={"lang": evil, "answer": evil}),
-        await desk.answer(token, t=evil, c=evil, _lang=evil, _version=evil, _shown=["c", "t", evil]),
+        await desk.answer(
+            token, t=evil, c=evil, _lang=evil, _version=evil, _shown=["c", "t", evil]
+        ),
         await desk.answer(token, c="a"),
         await desk.browser.get(f"/s/{token}"),
     ]
     for page in pages:
         assert "<script" not in page.text
-        assert "alert(1)" not in page.text.replace("&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;", "")
+        assert "alert(1)" not in page.text.replace(
+            "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;", ""
+        )
 
 
 async def test_the_headers_let_a_page_do_nothing_but_send_its_form(desk: Desk) -> None:
@@ -198,7 +243,9 @@ async def test_the_headers_let_a_page_do_nothing_but_send_its_form(desk: Desk) -
     assert len(nonces) == 3
 
 
-@pytest.mark.parametrize("body", [b"\xff\xfe%00", b"%", b"&".join([b"a=1"] * 2000), b"", b"recommend=%00"])
+@pytest.mark.parametrize(
+    "body", [b"\xff\xfe%00", b"%", b"&".join([b"a=1"] * 2000), b"", b"recommend=%00"]
+)
 async def test_no_body_breaks_the_form(desk: Desk, body: bytes) -> None:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     answer = await desk.browser.post(f"/s/{desk.token('i-1')}", content=body, headers=headers)
@@ -238,7 +285,9 @@ async def test_a_preview_shows_the_draft_and_stores_nothing(desk: Desk) -> None:
     assert (await desk.browser.get(f"/s/{token}")).status_code == 404
     assert (await desk.answer(token, recommend="9")).status_code == 404
     assert (await desk.browser.get(f"/s/preview/other?token={token}")).status_code == 404
-    assert (await desk.browser.get("/s/preview/buy", params={"token": desk.token("i-1")})).status_code == 404
+    assert (
+        await desk.browser.get("/s/preview/buy", params={"token": desk.token("i-1")})
+    ).status_code == 404
     assert (await desk.browser.get("/s/preview/buy")).status_code == 404
     assert (await desk.api("GET", "/v1/surveys/buy/preview", workspace="other")).status_code == 404
     assert await desk.everything() == before
