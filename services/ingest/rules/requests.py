@@ -16,6 +16,7 @@ from services.ingest.rules.binding import (
     percent_decoded,
 )
 from services.ingest.rules.events import Good, is_json, read_event
+from shared.contracts.events import MAX_EVENT_BYTES
 from shared.http.problems import FieldError, Problem, invalid
 
 MAX_ITEMS: Final = 1_000
@@ -23,6 +24,7 @@ MAX_ITEMS: Final = 1_000
 _TYPES: Final = (
     f"{STRUCTURED}, {BATCH}, or application/json with ce-* headers or `specversion` in the body"
 )
+_decode = msgspec.json.Decoder().decode
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -81,9 +83,20 @@ def _utf8(content_type: str) -> None:
 
 
 def _single(body: bytes, now: datetime) -> Intake:
+    if len(body) > MAX_EVENT_BYTES:
+        raise Problem(413, "too-large", f"An event may have at most {MAX_EVENT_BYTES:,} bytes.")
     intake = Intake(batch=False)
     _take(intake, 0, body, now)
+    if intake.bad:
+        _must_be_json(body)
     return intake
+
+
+def _must_be_json(body: bytes) -> None:
+    try:
+        _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, "not-json", f"The body is not JSON: {error}") from None
 
 
 def _binary(

@@ -6,6 +6,7 @@ from typing import Any
 from services.ingest.store import surveys as store
 from shared.contracts.envelope import decode_message
 from shared.contracts.messages import DefinitionChanged
+from shared.contracts.values import DefinitionState
 from tests.integration.ingest.conftest import Ingest
 from tests.support import eventually
 
@@ -17,10 +18,11 @@ SURVEY: dict[str, Any] = {
 NEXT: dict[str, Any] = SURVEY | {"title": {"en": "How?"}}
 DRAFT = {"state": "draft"}
 PATH = "/v1/surveys/buy"
+Announced = tuple[int, DefinitionState, Any]
 
 
-async def announced(ingest: Ingest, count: int) -> list[tuple[int, str, Any]]:
-    async def look() -> list[tuple[int, str, Any]] | None:
+async def announced(ingest: Ingest, count: int) -> list[Announced]:
+    async def look() -> list[Announced] | None:
         found = [decode_message(record) for record in await ingest.records("definitions")]
         messages = [
             (each.message.revision, each.message.state, each.message.document.get("title"))
