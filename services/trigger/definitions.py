@@ -130,6 +130,9 @@ def _references(document: TriggerDocument) -> Sequence[Reference]:
     found = [Reference(SURVEY, document.survey, "survey")]
     if document.journey is not None:
         found.append(Reference(JOURNEY, document.journey, "journey"))
+    if document.journey is not None and document.touchpoint is not None:
+        touchpoint = f"{document.journey}/{document.touchpoint}"
+        found.append(Reference(TOUCHPOINT, touchpoint, "touchpoint"))
     if document.channel != LINK:
         found.append(Reference(CHANNEL, document.channel, "channel"))
     if document.contact_policy != DEFAULT_POLICY:
