@@ -129,8 +129,26 @@ def _text(path: Path) -> str:
     return raw.decode("utf-8-sig")
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML, but a question mark within {en: Would you come back?} is text, as YAML 1.2 has it."""
+
+    _in_text = False
+
+    def scan_plain(self) -> yaml.ScalarToken:
+        self._in_text = True
+        try:
+            return super().scan_plain()
+        finally:
+            self._in_text = False
+
+    def peek(self, index: int = 0) -> str:
+        # The text itself is taken by other means; what is peeked at is only compared.
+        found = super().peek(index)
+        return "_" if found == "?" and self._in_text else found
+
+
 def _compose(text: str) -> Iterator[yaml.Node]:
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         while loader.check_node():
             if node := loader.get_node():

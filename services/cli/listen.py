@@ -19,6 +19,7 @@ from services.cli.receiver import Delivery, Receiver, Secrets, line
 from shared.errors import StartupError
 from shared.http.app import Health
 from shared.http.serve import Service, run
+from shared.telemetry import configure_logging
 from shared.webhook import SecretError, SignatureError, verify
 
 _HOST = "127.0.0.1"
@@ -76,6 +77,7 @@ def listen(
     ] = False,
 ) -> None:
     """Receive webhooks on 127.0.0.1, verify their signatures and print a line for each."""
+    configure_logging("warning", json=False)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     secrets = _given(secret) if secret else _asked(console, read_context(), port, endpoint or ())
     show = (

@@ -94,6 +94,12 @@ def test_aliases_that_multiply_are_refused_early(tmp_path: Path) -> None:
     assert "more than 200000 values" in error
 
 
+@pytest.mark.parametrize("text", ["Would you come back?", "Why? Tell us", "a ? b"])
+def test_a_question_mark_in_braces_is_text(tmp_path: Path, text: str) -> None:
+    [document] = read(tmp_path, f"kind: survey\nid: a\ntext: {{en: {text}, zh: [{text}]}}\n")
+    assert document.body["text"] == {"en": text, "zh": [text]}
+
+
 def test_aliases_within_reason_are_fine(tmp_path: Path) -> None:
     [document] = read(tmp_path, "kind: survey\nid: a\none: &t {en: Hi}\ntwo: *t\n")
     assert document.body["two"] == {"en": "Hi"}
