@@ -94,14 +94,13 @@ async def test_an_answer_opens_the_next_question_and_nothing_typed_is_lost(desk:
     assert done.status_code == 303
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "11", "-1", "9.5", "nine", "９", "1e1", "0x1", " 9", "9" * 5000]
-)
-async def test_a_wrong_number_is_an_error_at_its_question(desk: Desk, wrong: str) -> None:
-    answer = await desk.answer(desk.token("i-1"), recommend=wrong, _shown="recommend")
-    assert answer.status_code == 422
-    assert 'id="q1-error"' in answer.text
-    assert 'aria-describedby="q1-error q1-ends"' in answer.text
+async def test_a_wrong_number_is_an_error_at_its_question(desk: Desk) -> None:
+    token = desk.token("i-1")
+    for wrong in ("", "11", "-1", "9.5", "nine", "９", "1e1", "0x1", " 9", "9" * 5000):
+        answer = await desk.answer(token, recommend=wrong, _shown="recommend")
+        assert answer.status_code == 422, wrong
+        assert 'id="q1-error"' in answer.text
+        assert 'aria-describedby="q1-error q1-ends"' in answer.text
     assert await desk.stored() == []
 
 
@@ -243,13 +242,12 @@ async def test_the_headers_let_a_page_do_nothing_but_send_its_form(desk: Desk) -
     assert len(nonces) == 3
 
 
-@pytest.mark.parametrize(
-    "body", [b"\xff\xfe%00", b"%", b"&".join([b"a=1"] * 2000), b"", b"recommend=%00"]
-)
-async def test_no_body_breaks_the_form(desk: Desk, body: bytes) -> None:
+async def test_no_body_breaks_the_form(desk: Desk) -> None:
     headers = {"content-type": "application/x-www-form-urlencoded"}
-    answer = await desk.browser.post(f"/s/{desk.token('i-1')}", content=body, headers=headers)
-    assert answer.status_code in (400, 422)
+    many = b"&".join([b"a=1"] * 2000)
+    for body in (b"\xff\xfe%00", b"%", many, b"", b"recommend=%00"):
+        answer = await desk.browser.post(f"/s/{desk.token('i-1')}", content=body, headers=headers)
+        assert answer.status_code in (400, 422)
     assert await desk.stored() == []
 
 

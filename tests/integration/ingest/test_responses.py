@@ -62,35 +62,36 @@ async def test_the_same_response_at_once_is_one(desk: Desk) -> None:
     assert len(await desk.announced()) == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "at"),
-    [
-        ({"answers": {"recommend": "9"}}, "answers.recommend"),
-        ({"answers": {"recommend": True}}, "answers.recommend"),
-        ({"answers": {"recommend": 9.0}}, "answers.recommend"),
-        ({"answers": {"recommend": 11}}, "answers.recommend"),
-        ({"answers": {"recommend": [9]}}, "answers.recommend"),
-        ({"answers": {}}, "answers.recommend"),
-        ({"answers": {"recommend": None}}, "answers.recommend"),
-        ({"answers": {"recommend": 3, "comment": "y" * 51}}, "answers.comment"),
-        ({"answers": {"recommend": 3, "comment": 5}}, "answers.comment"),
-        ({"answers": {"recommend": 9, "other": 1}}, "answers.other"),
-        ({"survey": "nothing"}, "survey"),
-        ({"survey_version": 7}, "survey_version"),
-        ({"survey_version": "1"}, "survey_version"),
-        ({"submitted_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}, "submitted_at"),
-        ({"invitation": "i-1"}, "customer"),
-        ({"id": "a/b"}, "id"),
-        ({"extra": 1}, "extra"),
-    ],
-)
-async def test_what_is_wrong_is_named_and_changes_nothing(
-    desk: Desk, change: dict[str, Any], at: str
-) -> None:
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"answers": {"recommend": "9"}}, "answers.recommend"),
+    ({"answers": {"recommend": True}}, "answers.recommend"),
+    ({"answers": {"recommend": 9.0}}, "answers.recommend"),
+    ({"answers": {"recommend": 11}}, "answers.recommend"),
+    ({"answers": {"recommend": [9]}}, "answers.recommend"),
+    ({"answers": {}}, "answers.recommend"),
+    ({"answers": {"recommend": None}}, "answers.recommend"),
+    ({"answers": {"recommend": 3, "comment": "y" * 51}}, "answers.comment"),
+    ({"answers": {"recommend": 3, "comment": 5}}, "answers.comment"),
+    ({"answers": {"recommend": 9, "other": 1}}, "answers.other"),
+    ({"survey": "nothing"}, "survey"),
+    ({"survey_version": 7}, "survey_version"),
+    ({"survey_version": "1"}, "survey_version"),
+    ({"submitted_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}, "submitted_at"),
+    ({"invitation": "i-1"}, "customer"),
+    ({"id": "a/b"}, "id"),
+    ({"extra": 1}, "extra"),
+    ({"answers": {"recommend": 10**30}}, "answers.recommend"),
+    ({"data": {"n": 10**39}}, "data.n"),
+    ({"customer": "a\x01"}, "customer"),
+]
+
+
+async def test_what_is_wrong_is_named_and_changes_nothing(desk: Desk) -> None:
     before = await desk.everything()
-    answer = await desk.api("POST", "/v1/responses", json=WISH | change)
-    assert answer.status_code == 422
-    assert at in [error["at"] for error in answer.json()["errors"]]
+    for change, at in WRONG:
+        answer = await desk.api("POST", "/v1/responses", json=WISH | change)
+        assert answer.status_code == 422, change
+        assert at in [error["at"] for error in answer.json()["errors"]]
     assert await desk.everything() == before
 
 
