@@ -1,12 +1,13 @@
 """A whole embedded system as `afterword dev` runs it, and the other commands as somebody types them."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from deploy.local.process import free_port
+from services.cli.main import main
 
 _START_SECONDS = 60.0
 
@@ -36,12 +38,21 @@ class System:
     environment: dict[str, str]
 
     def afterword(self, *arguments: str, stdin: str = "") -> Ran:
-        """Run a command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "services.cli", *arguments],
-            input=stdin, capture_output=True, text=True, env=self.environment, timeout=60, check=False,
-        )  # fmt: skip
-        return Ran(done.returncode, done.stdout, done.stderr)
+        """Run a command to its end, in this process: only its start-up is spared."""
+        out, err = io.StringIO(), io.StringIO()
+        code = 0
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(sys, "argv", ["afterword", *arguments])
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+            for name in ("AFTERWORD_URL", "AFTERWORD_API_KEY"):
+                patch.delenv(name, raising=False)
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        return Ran(code, out.getvalue(), err.getvalue())
 
     def started(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command that runs until it is ended."""

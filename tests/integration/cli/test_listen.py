@@ -79,7 +79,7 @@ def test_a_secret_given_by_hand_needs_no_system(system: System) -> None:
 
 
 def test_a_secret_that_is_none_and_a_port_that_is_taken_are_one_sentence(system: System) -> None:
-    no_secret = system.afterword("listen", "--secret", "nonsense")
+    no_secret = system.afterword("listen", "--secret", "whsec_?")
     assert no_secret.err == "afterword: --secret: a webhook secret is whsec_ followed by base64\n"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -58,12 +58,12 @@ def dead(system: System) -> list[str]:
 
 
 def test_dead_letters_are_listed_shown_and_replayed(system: System) -> None:
-    assert sorted(dead(system)) == [
-        "responses.alerting.dlq:0", "responses.scoring.dlq:0", "responses.scoring.dlq:1",
-        "responses.trigger.dlq:0",
-    ]  # fmt: skip
+    ids = dead(system)
+    services = sorted(id.split(".")[1] for id in ids)
+    assert services == ["alerting", "scoring", "scoring", "trigger"]
 
-    shown = system.afterword("dlq", "show", "responses.trigger.dlq:0")
+    [triggers] = [id for id in ids if ".trigger." in id]
+    shown = system.afterword("dlq", "show", triggers)
     assert "reason: undecodable: not one of our messages" in shown.out
     assert r"value: \x1b[2J not JSON" in shown.out
 
