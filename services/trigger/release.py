@@ -11,7 +11,8 @@ from services.trigger.occasions import Occasion, snapshot_of, with_customer
 from services.trigger.rulebook import Rulebook, Trigger
 from services.trigger.rules import Ledger, Moment, Outcome, Verdict, decide
 from services.trigger.store import customers, decisions, events, housekeeping, invitations
-from services.trigger.worker import DECIDED, Handlers, count, moment_of
+from services.trigger.store.decisions import DECIDED
+from services.trigger.worker import Handlers, count, moment_of
 from shared import crash
 from shared.contracts.envelope import decode_record
 from shared.contracts.topics import Topic

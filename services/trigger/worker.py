@@ -12,6 +12,7 @@ from services.trigger.definitions import COPIED_KINDS
 from services.trigger.invitations import Made, Maker
 from services.trigger.rules import CONSENT, Ledger, Moment, Outcome, Verdict
 from services.trigger.store import cancellations, customers, events, invitations
+from services.trigger.store.decisions import DECIDED
 from services.trigger.store.rulebooks import Rulebooks
 from services.trigger.tables import definition_copies
 from shared import crash
@@ -23,8 +24,6 @@ from shared.db import Database, Tx, now, wake
 from shared.definitions.store import save_copies
 from shared.telemetry import DECISIONS, INVITATIONS
 
-DECIDED = "decided"
-"""The signal that decisions were made; `?wait=` listens to it."""
 _REASON_CHARS = 500
 
 

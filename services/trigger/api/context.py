@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Query, Request
 
 from services.trigger.settings import Settings
-from services.trigger.worker import DECIDED
+from services.trigger.store.decisions import DECIDED
 from shared.auth import Principal, Scope, requires
 from shared.db import Database
 from shared.durations import EXPECTED, DurationError, parse_duration

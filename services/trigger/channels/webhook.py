@@ -8,12 +8,13 @@ import msgspec
 from shared.webhook import sign
 
 TYPE = "invitation.made"
+_MOVING = frozenset({"state", "revision", "changed_at"})
 
 
 def body_of(document: Mapping[str, Any], contact: Mapping[str, str]) -> bytes:
-    """What is posted; the same for every attempt."""
+    """What is posted; the same bytes for every attempt as long as the contact is the same, so without what moves."""
     data = {
-        "invitation": document,
+        "invitation": {name: value for name, value in document.items() if name not in _MOVING},
         "link": document["link"],
         "customer": document["customer"],
         "contact": contact,

@@ -12,6 +12,8 @@ from services.trigger.store.events import snapshot_json
 from services.trigger.tables import decisions, holds
 from shared.db import Tx, Upsert, claim_due, insert, load
 
+DECIDED = "decided"
+"""The signal that decisions were made; `?wait=` listens to it."""
 RELEASE = "release"
 """The signal that a pending decision may be due."""
 _RELEASE_BATCH = 500
