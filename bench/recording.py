@@ -1,0 +1,53 @@
+"""Records the statements of database transactions, and runs them again bare: asyncpg and nothing else."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+import sqlalchemy as sa
+
+from shared.db import Database
+
+Statement = tuple[str, tuple[Any, ...]]
+Recorded = list[list[Statement]]
+"""For each transaction its statements, with their arguments."""
+
+
+@contextmanager
+def recording(database: Database) -> Iterator[Recorded]:
+    """Record what the database's writer commits, transaction by transaction, in the form in which asyncpg has it."""
+    transactions: Recorded = []
+    engine = database._writer.sync_engine
+
+    def begin(_connection: sa.Connection) -> None:
+        transactions.append([])
+
+    def execute(
+        _connection: Any, _cursor: Any, sql: str, arguments: Any, _context: Any, _many: bool
+    ) -> None:
+        transactions[-1].append((sql, tuple(arguments)))
+
+    sa.event.listen(engine, "begin", begin)
+    sa.event.listen(engine, "before_cursor_execute", execute)
+    try:
+        yield transactions
+    finally:
+        sa.event.remove(engine, "begin", begin)
+        sa.event.remove(engine, "before_cursor_execute", execute)
+
+
+async def run_bare(url: str, schema: str, transactions: Recorded) -> float:
+    """Run the transactions one after the other on one connection; returns the seconds it took."""
+    connection = await asyncpg.connect(url, server_settings={"search_path": schema})
+    try:
+        started = time.perf_counter()
+        for statements in transactions:
+            async with connection.transaction():
+                for sql, arguments in statements:
+                    # `fetch` prepares once and runs prepared from then on: asyncpg keeps what it has prepared.
+                    await connection.fetch(sql, *arguments)
+        return time.perf_counter() - started
+    finally:
+        await connection.close()
