@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from services.alerting.rules import LANE_WIDTH, Lane, Standing, after_attempt, next_width, rooms
+from services.alerting.rules import Lane, Pace, Standing, after_attempt, rooms
 from services.alerting.settings import Settings
 from services.alerting.store import deliveries as store
 from services.alerting.store.deliveries import Claimed
@@ -25,7 +25,8 @@ from shared.webhook.client import WebhookClient
 _POLL_SECONDS = 0.5
 _CLAIM_AT_ONCE = 200
 _HELD_AT_ONCE = 400  # bodies are held in memory
-_RECORD_AT_ONCE = 500
+_RECORD_AT_ONCE = 200
+_GATHER_SECONDS = 0.02
 _SPARE_SECONDS = 5.0
 
 
@@ -49,10 +50,10 @@ class Turn:
 
 @dataclass(slots=True)
 class Queue:
-    """What is claimed for one endpoint: how many are sent at once, how many are, and what waits."""
+    """What is claimed for one endpoint: its pace, how many attempts are under way, and what waits."""
 
     lane: Lane
-    width: int = LANE_WIDTH
+    pace: Pace = field(default_factory=Pace)
     sending: int = 0
     waiting: deque[Leased] = field(default_factory=deque)
     listed: bool = False
@@ -128,8 +129,8 @@ class Dispatcher:
             due = await store.lanes_due(tx)
         self._claims += 1
         first = self._claims % len(due) if due else 0
-        widths = {lane: queue.width for lane, queue in self._queues.items()}
-        places = rooms([*due[first:], *due[:first]], held, widths, total)
+        paces = {lane: queue.pace for lane, queue in self._queues.items()}
+        places = rooms([*due[first:], *due[:first]], held, paces, total)
         if not places:
             return 0
         async with self._database.begin() as tx:
@@ -145,7 +146,7 @@ class Dispatcher:
         return len(claimed)
 
     def _enlist(self, queue: Queue) -> None:
-        if queue.waiting and queue.sending < queue.width and not queue.listed:
+        if queue.waiting and queue.sending < queue.pace.width and not queue.listed:
             queue.listed = True
             self._ready.append(queue)
 
@@ -169,7 +170,7 @@ class Dispatcher:
             if self._in_time(waited):
                 reply = await self._post(leased.claimed, at)
                 crash.point(crash.Point.DISPATCH_AFTER_SEND)
-                queue.width = next_width(queue.width, reply)
+                queue.pace = queue.pace.after(reply)
         finally:
             queue.sending -= 1
             self._sending -= 1
@@ -177,8 +178,6 @@ class Dispatcher:
         self._ended.notify()
         self._enlist(queue)
         self._start(group)
-        if not queue.held and queue.width == LANE_WIDTH:
-            self._queues.pop(queue.lane, None)
 
     def _in_time(self, waited: float) -> bool:
         """Whether the lease outlasts an attempt that starts now."""
@@ -207,9 +206,11 @@ class Dispatcher:
 
     async def _record(self) -> int:
         """Write down what came of the turns, in one transaction; how many they were."""
-        turns = self._turns[:_RECORD_AT_ONCE]
-        if not turns:
+        if not self._turns:
             return 0
+        if len(self._turns) < _RECORD_AT_ONCE:
+            await asyncio.sleep(_GATHER_SECONDS)
+        turns = self._turns[:_RECORD_AT_ONCE]
         async with self._database.begin() as tx:
             await record(tx, turns, self._jitter)
         del self._turns[: len(turns)]

@@ -235,9 +235,34 @@ def body_of(announcement: Announcement, at: datetime) -> dict[str, Any]:
     }
 
 
-LANE_WIDTH = 16
-"""Attempts under way at once to one endpoint that answers; a slow one gets fewer, down to one."""
-_QUEUE_PER_PLACE = 8
+MOST_AT_ONCE = 16
+_MOST_AHEAD = 8
+_QUICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How one endpoint is sent to: how many attempts at once, and how many claimed ahead for each of these.
+
+    A new endpoint starts low and a quick one soon has the most, so that receivers that hang hold few
+    connections and few places of the process.
+    """
+
+    width: int = 4
+    ahead: int = 1
+
+    @property
+    def places(self) -> int:
+        return self.width * self.ahead
+
+    def after(self, reply: Reply) -> "Pace":
+        """The pace after one more attempt."""
+        if reply.timed_out:
+            return Pace(max(1, self.width // 2), 1)
+        if reply.duration_seconds > _QUICK_SECONDS:
+            return Pace(self.width, 1)
+        return Pace(min(MOST_AT_ONCE, self.width + 1), min(_MOST_AHEAD, self.ahead + 1))
+
 
 Lane = tuple[str, str]
 """The workspace and id of an endpoint: what one receiver does must not delay the others."""
@@ -252,17 +277,14 @@ class Room:
 
 
 def rooms(
-    due: Sequence[Lane], held: Mapping[Lane, int], widths: Mapping[Lane, int], total: int
+    due: Sequence[Lane], held: Mapping[Lane, int], paces: Mapping[Lane, Pace], total: int
 ) -> list[Room]:
     """Share `total` places among the lanes that have something due, evenly until each is full.
 
-    `held` is what is claimed already, `widths` how many of a lane are sent at once. Give the lanes in an order
+    `held` is what is claimed already. Give the lanes in an order
     that changes, since the first ones get what cannot be divided.
     """
-    wanted = {
-        lane: max(0, widths.get(lane, LANE_WIDTH) * _QUEUE_PER_PLACE - held.get(lane, 0))
-        for lane in due
-    }
+    wanted = {lane: max(0, paces.get(lane, Pace()).places - held.get(lane, 0)) for lane in due}
     given: dict[Lane, int] = {}
     left = total
     hungry = [lane for lane in due if wanted[lane] > 0]
@@ -274,13 +296,6 @@ def rooms(
             left -= more
         hungry = [lane for lane in hungry if given[lane] < wanted[lane]]
     return [Room(lane, places) for lane, places in given.items() if places > 0]
-
-
-def next_width(width: int, reply: Reply) -> int:
-    """Half as many at once after a timeout, one more after an answer: slow receivers hold few connections."""
-    if reply.timed_out:
-        return max(1, width // 2)
-    return min(LANE_WIDTH, width + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ async def test_lists_filter_and_page(alerting: Alerting) -> None:
     seen: list[str] = []
     cursor = None
     while True:
-        params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        params: dict[str, Any] = {"limit": 2} | ({"cursor": cursor} if cursor else {})
         page = await alerting.get("/v1/alerts", **params)
         seen += [alert["id"] for alert in page["items"]]
         cursor = page["next"]

@@ -9,8 +9,8 @@ import pytest
 
 from services.alerting.definitions import condition_of
 from services.alerting.rules import (
-    LANE_WIDTH,
     Alert,
+    Pace,
     Room,
     Rule,
     Seen,
@@ -20,7 +20,6 @@ from services.alerting.rules import (
     body_of,
     facts,
     judge,
-    next_width,
     rooms,
 )
 from shared.contracts.messages import AlertRaised, AlertWithdrawn, ResponseChanged
@@ -260,25 +259,35 @@ def test_what_was_settled_meanwhile_stays_unless_it_did_arrive(state: str) -> No
 A, B, C = ("acme", "a"), ("acme", "b"), ("other", "a")
 
 
+FULL = Pace(16, 8)
+
+
 def test_places_are_shared_evenly_among_lanes() -> None:
-    assert rooms([A, B], {}, {}, 200) == [Room(A, 100), Room(B, 100)]
-    assert rooms([A, B, C], {A: 120}, {}, 200) == [Room(A, 8), Room(B, 96), Room(C, 96)]
-    assert rooms([A, B, C], {}, {}, 2) == [Room(A, 1), Room(B, 1)]
+    paces = {A: FULL, B: FULL, C: FULL}
+    assert rooms([A, B], {}, paces, 200) == [Room(A, 100), Room(B, 100)]
+    assert rooms([A, B, C], {A: 120}, paces, 200) == [Room(A, 8), Room(B, 96), Room(C, 96)]
+    assert rooms([A, B, C], {}, paces, 2) == [Room(A, 1), Room(B, 1)]
 
 
 def test_a_full_lane_and_a_full_process_claim_nothing() -> None:
-    assert rooms([A, B], {A: 128}, {}, 50) == [Room(B, 50)]
-    assert rooms([A], {A: 8}, {A: 1}, 50) == []
+    assert rooms([A, B], {A: 128}, {A: FULL, B: FULL}, 50) == [Room(B, 50)]
+    assert rooms([A], {A: 1}, {A: Pace(1, 1)}, 50) == []
     assert rooms([A], {}, {}, 0) == []
     assert rooms([], {}, {}, 10) == []
 
 
-def test_a_slow_receiver_gets_few_connections_and_a_quick_one_all() -> None:
-    slow = a_reply(None, "no complete answer", timed_out=True)
-    width = LANE_WIDTH
+def test_a_new_endpoint_starts_low() -> None:
+    assert rooms([A], {}, {}, 200) == [Room(A, 4)]
+
+
+def test_a_receiver_that_hangs_holds_few_connections_and_a_quick_one_many() -> None:
+    hangs = a_reply(None, "no complete answer", timed_out=True)
+    slow = Reply(200, None, "", None, 3.0)
+    pace = Pace()
     for _ in range(10):
-        width = next_width(width, slow)
-    assert width == 1
+        pace = pace.after(hangs)
+    assert pace == Pace(1, 1)
     for _ in range(40):
-        width = next_width(width, a_reply(200))
-    assert width == LANE_WIDTH
+        pace = pace.after(a_reply(200))
+    assert pace == FULL
+    assert pace.after(slow) == Pace(16, 1)
