@@ -1,5 +1,6 @@
 """Builds a service's FastAPI application: routes, problems, health; the same ground under all of them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=f"/v1/openapi/{service}.json",
-        generate_unique_id_function=lambda route: f"{service}_{route.name}",
+        generate_unique_id_function=operation_id,
         responses={
             "default": {
                 "description": "RFC 9457 problem",
@@ -58,6 +59,13 @@ def create_app(
     app.add_middleware(CleanBody)
     app.add_middleware(RequestContext, service=service)
     return app
+
+
+def operation_id(route: Any) -> str:
+    """A name for generated clients: the method and the path, which no two operations share."""
+    method = min(route.methods).lower()
+    words = re.sub(r"[^A-Za-z0-9]+", "_", route.path_format).strip("_")
+    return f"{method}_{words}"
 
 
 def health_routes(health: Health) -> APIRouter:

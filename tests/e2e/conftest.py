@@ -2,18 +2,37 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from deploy.local.kafka import KafkaBroker
+from deploy.local.postgres import PostgresServer
 from tests.e2e.receiver import Receiver, open_receiver
 from tests.e2e.system import Client, System, distributed, embedded
 
+WORKSPACES = [f"w{number:02}" for number in range(60)]
 
-@pytest.fixture
-def kafka_and_postgres(kafka_url: str, postgres_url: str) -> tuple[str, str]:
-    """Topics of this test's own on the broker, and an empty database."""
-    return f"{kafka_url}?prefix={uuid4().hex[:8]}.&session_timeout=6", postgres_url
+
+@pytest.fixture(scope="session")
+def distributed_system(
+    kafka_broker: KafkaBroker,
+    postgres_server: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[System, Iterator[str]]]:
+    """Four processes on a broker and a database, for all tests that break none of them, and a workspace for each."""
+    directory = tmp_path_factory.mktemp("distributed")
+    log_url = f"{kafka_broker.url}?prefix={uuid4().hex[:8]}.&session_timeout=6"
+    workspaces: dict[str, dict[str, Any]] = {name: {} for name in WORKSPACES}
+    made = distributed(
+        directory,
+        log_url=log_url,
+        database_url=postgres_server.create_database(),
+        workspaces=workspaces,
+    )
+    with made.running():
+        yield made, iter(WORKSPACES)
 
 
 @pytest.fixture(
@@ -22,27 +41,17 @@ def kafka_and_postgres(kafka_url: str, postgres_url: str) -> tuple[str, str]:
         pytest.param("distributed", marks=[pytest.mark.kafka, pytest.mark.postgres]),
     ]
 )
-def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
-    """A running system."""
-    if request.param == "embedded":
-        made = embedded(tmp_path)
+async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Client]:
+    """The public API of a running system, with the key of a workspace that nobody has used yet."""
+    if request.param == "distributed":
+        system, workspaces = request.getfixturevalue("distributed_system")
+        async with system.client(next(workspaces)) as opened:
+            yield opened
     else:
-        log_url, database_url = request.getfixturevalue("kafka_and_postgres")
-        made = distributed(tmp_path, log_url=log_url, database_url=database_url)
-    for process in made.processes.values():
-        process.start()
-    try:
-        made.wait_until_ready()
-        yield made
-    finally:
-        made.end()
-
-
-@pytest.fixture
-async def client(system: System) -> AsyncIterator[Client]:
-    """The public API with the key of the workspace under test."""
-    async with system.client() as opened:
-        yield opened
+        system = embedded(tmp_path)
+        with system.running():
+            async with system.client() as opened:
+                yield opened
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,10 +52,13 @@ class Process:
 
     def end(self, how: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> int:
         """Send the signal and wait; returns the exit code."""
-        assert self.child is not None
         if self.running():
-            self.child.send_signal(how)
-        return self.child.wait(seconds)
+            self.signal(how)
+        return self.wait_for_exit(seconds)
+
+    def signal(self, how: signal.Signals) -> None:
+        assert self.child is not None
+        self.child.send_signal(how)
 
     def wait_for_exit(self, seconds: float = 30) -> int:
         assert self.child is not None
@@ -73,8 +78,9 @@ class System:
     def url(self, path: str) -> str:
         return self.urls[service_of(path) or "ingest"] + path
 
-    def client(self, workspace: str = "acme") -> "Client":
-        return Client(self, workspace)
+    def client(self, workspace: str | None = None) -> "Client":
+        """The public API with the key of a workspace, by default the first."""
+        return Client(self, workspace or next(iter(self.keys)))
 
     def wait_until_ready(self, *names: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -88,10 +94,25 @@ class System:
                 )
                 time.sleep(0.05)
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start everything, wait until it is ready, and end it afterwards."""
+        try:
+            for process in self.processes.values():
+                process.start()
+            self.wait_until_ready()
+            yield
+        finally:
+            self.end()
+
     def end(self) -> None:
+        """End all at once, as a rollout does, and wait for the last."""
         for process in self.processes.values():
             if process.running():
-                process.end(signal.SIGTERM)
+                process.signal(signal.SIGTERM)
+        for process in self.processes.values():
+            if process.child is not None:
+                process.wait_for_exit()
 
 
 class Client(httpx.AsyncClient):

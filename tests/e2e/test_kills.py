@@ -35,13 +35,8 @@ def running(
     directory = tmp_path_factory.mktemp("kills")
     log_url = f"{kafka_broker.url}?prefix={uuid4().hex[:8]}.&session_timeout=6"
     system = distributed(directory, log_url=log_url, database_url=postgres_server.create_database())
-    for process in system.processes.values():
-        process.start()
-    try:
-        system.wait_until_ready()
+    with system.running():
         yield system
-    finally:
-        system.end()
 
 
 @dataclass

@@ -42,7 +42,7 @@ async def test_from_the_purchase_to_the_signed_alert(
     assert (score["kind"], score["value"], score["n"]) == ("nps", -100.0, 1)
     assert score["interval"]["level"] == 0.95
     east = await scenario.score_of(client, 1, where="org:east", by="org")
-    assert east["group"]["org"] == "store-12"
+    assert east["group"] == {"org": "east/store-12"}
 
     async def delivered() -> bool:
         return bool(receiver.requests)
