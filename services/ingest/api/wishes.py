@@ -1,6 +1,6 @@
 """What an app wants a response to be: its shape, and whether it fits what is here."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
@@ -21,6 +21,9 @@ from shared.http.bodies import Body
 from shared.http.problems import FieldError, invalid
 
 CustomerId = Annotated[str, Field(min_length=1, max_length=255)]
+
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Older answers are typing errors; the oldest times of all do not even fit a database."""
 
 _CLOCKS: Final = timedelta(minutes=5)
 """How far an app's clock may be ahead of the database's."""
@@ -72,8 +75,12 @@ class Edit(Body):
 async def read_wish(tx: Tx, principal: Principal, body: ResponseWish, fingerprint: str) -> Answered:
     """Check a wish against what is here. Raises a 422 `Problem`."""
     errors = [*_misplaced(body), *_unfit(body)]
-    if body.submitted_at is not None and body.submitted_at > await now(tx) + _CLOCKS:
-        errors.append(FieldError("submitted_at", "lies in the future", "a time that has been"))
+    if body.submitted_at is not None:
+        latest = await now(tx) + _CLOCKS
+        if not _EARLIEST <= body.submitted_at <= latest:
+            message = f"is {body.submitted_at.isoformat()}"
+            expected = f"a time from {_EARLIEST.isoformat()} to now"
+            errors.append(FieldError("submitted_at", message, expected))
     if body.invitation is not None:
         copy = await invitations.get_invitation(tx, principal.workspace, body.invitation)
         if copy is not None and copy.survey != body.survey:

@@ -55,6 +55,7 @@ def survey_page(
     reading: Reading,
     *,
     judged: frozenset[str] = frozenset(),
+    stop: str | None = None,
     **values: Any,
 ) -> Response:
     """The survey with what was typed; 422 when a judged answer is wrong."""
@@ -68,6 +69,7 @@ def survey_page(
         request=request if shown_first else None,
         offered=survey.languages,
         action=_action(request),
+        stop_href=f"{stop}?lang={language}" if stop else None,
         **view,
         **values,
     )

@@ -40,7 +40,7 @@ async def show(token: str, request: Request, context: InContext) -> Response:
             return _unanswerable(request, found)
         form = preselected(found.survey, request.query_params.get("answer"))
         reading = reading_of(found.survey, form)
-        return survey_page(request, found.survey, form, reading, stop_href=f"/s/{token}/stop")
+        return survey_page(request, found.survey, form, reading, stop=f"/s/{token}/stop")
 
     return await guarded(request, work)
 
@@ -59,7 +59,7 @@ async def answer(token: str, request: Request, context: InContext) -> Response:
         if reading.errors or newly_applicable(reading, form):
             judged = frozenset(reading.shown) if form.shown is None else form.shown
             return survey_page(
-                request, found.survey, form, reading, judged=judged, stop_href=f"/s/{token}/stop"
+                request, found.survey, form, reading, judged=judged, stop=f"/s/{token}/stop"
             )
         language = language_of(request, form, found.survey.languages)
         return await _take(context, request, ours, found.survey.version, reading, language)

@@ -77,6 +77,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"survey_version": 7}, "survey_version"),
     ({"survey_version": "1"}, "survey_version"),
     ({"submitted_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}, "submitted_at"),
+    ({"submitted_at": "0001-01-01T00:00:00+14:00"}, "submitted_at"),
     ({"invitation": "i-1"}, "customer"),
     ({"id": "a/b"}, "id"),
     ({"extra": 1}, "extra"),
