@@ -11,8 +11,9 @@ from services.cli.client import ApiError, answer
 from services.cli.context import Context
 
 PAGE = 500
-_ATTEMPTS = 8
 _BUSY = (429, 503)
+_BUSY_ATTEMPTS = 30
+_SILENT_ATTEMPTS = 6
 _LONGEST_PAUSE_SECONDS = 5.0
 _CONNECTIONS = 64
 
@@ -56,23 +57,24 @@ class Api:
         return answer(response)
 
     async def _send(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        for attempt in range(_ATTEMPTS):
-            last = attempt == _ATTEMPTS - 1
+        busy = silent = 0
+        while True:
             try:
                 response = await self._client.request(method, url, **arguments)
             except httpx.TransportError as error:
-                if last:
+                silent += 1
+                if silent == _SILENT_ATTEMPTS:
                     raise ApiError(None, {}, f"{self._context.url} does not answer: {str(error) or type(error).__name__}") from error
-                await asyncio.sleep(_pause(attempt, None))
+                await asyncio.sleep(_pause(silent, None))
                 continue
-            if last or response.status_code not in _BUSY:
+            busy += 1
+            if response.status_code not in _BUSY or busy == _BUSY_ATTEMPTS:
                 return response
-            await asyncio.sleep(_pause(attempt, response.headers.get("retry-after")))
-        raise AssertionError("the last attempt returns or raises")
+            await asyncio.sleep(_pause(busy, response.headers.get("retry-after")))
 
 
 def _pause(attempt: int, asked: str | None) -> float:
-    seconds = float(asked) if asked and asked.isdigit() else 0.1 * 2**attempt
+    seconds = float(asked) if asked and asked.isdigit() else 0.05 * 2**attempt
     return min(seconds, _LONGEST_PAUSE_SECONDS)
 
 

@@ -25,10 +25,10 @@ class Purchase:
     dollars: float
 
 
-def find_file() -> Path:
+def find_file(package: str = _PACKAGE) -> Path:
     """Where the package keeps the log; the package is never imported. Raises `StartupError` saying what to run."""
     try:
-        listed = files(_PACKAGE) or []
+        listed = files(package) or []
     except PackageNotFoundError:
         listed = []
     for file in listed:

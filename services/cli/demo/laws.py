@@ -96,7 +96,7 @@ def _one_invitation(seen: Seen) -> Law:
     if invited != len(seen.invitations):
         numbers += f", yet {invited:,} decisions say invited"
     held = not more and invited == len(seen.invitations)
-    return Law("Each transaction has one invitation at most", held, numbers + _examples("more than one", more))
+    return Law("One invitation per transaction at most", held, numbers + _examples("more than one", more))
 
 
 def _asked_once(sent: Sent, seen: Seen) -> Law:
@@ -111,7 +111,7 @@ def _left_in_peace(sent: Sent, seen: Seen) -> Law:
     gaps = list(_gaps(seen.invitations))
     broken = {customer for customer, gap in gaps if gap < sent.policy}
     closest = f", closest {min(gap for _, gap in gaps) / timedelta(days=1):.1f} days" if gaps else ""
-    name = f"Nobody is asked twice within {sent.policy.days} days"
+    name = f"Nobody is asked again within {sent.policy.days} days"
     numbers = f"{len(gaps):,} repeated invitations{closest}"
     return Law(name, not broken, numbers + _examples("too soon", broken))
 
@@ -128,15 +128,15 @@ def _counted_once(sent: Sent, seen: Seen) -> Law:
     wrong = [f"{name} {n:,}" for name, n in counts.items() if n != len(sent.forms)]
     each_once = Counter(seen.responses) == Counter(sent.forms)
     numbers = f"{len(sent.forms):,} forms accepted"
-    numbers += f", but {', '.join(wrong)}" if wrong else f" = responses = n {', '.join(seen.scored)}"
-    return Law("Each answer counts exactly once", not wrong and each_once, numbers)
+    numbers += f", but {', '.join(wrong)}" if wrong else f" = responses = n {' = n '.join(seen.scored)}"
+    return Law("Every answer counts exactly once", not wrong and each_once, numbers)
 
 
 def _delivered(sent: Sent, seen: Seen) -> Law:
     undelivered = sum(n for state, n in seen.deliveries.items() if state != "delivered")
     missing = seen.alerts - seen.verified
     held = len(seen.alerts) == sent.alerts and not missing and not undelivered and not seen.forged
-    numbers = f"{len(seen.verified & seen.alerts):,} of {sent.alerts:,} alerts arrived, signature verified"
+    numbers = f"{len(seen.verified & seen.alerts):,} of {sent.alerts:,} alerts arrived with a genuine signature"
     if len(seen.alerts) != sent.alerts:
         numbers += f"; {len(seen.alerts):,} were raised"
     if undelivered:
@@ -148,7 +148,7 @@ def _delivered(sent: Sent, seen: Seen) -> Law:
 
 def _none_dead(seen: Seen) -> Law:
     dead = [f"{service} {n:,}" for service, n in seen.dead.items() if n]
-    return Law("Nothing is left in dead letters", not dead, ", ".join(dead) or f"0 in {len(seen.dead)} services")
+    return Law("Nothing is in dead letters", not dead, ", ".join(dead) or f"0 in {len(seen.dead)} services")
 
 
 def _examples(what: str, found: Iterable[str]) -> str:

@@ -21,6 +21,9 @@ DIP_REGION, DIP_MONTH, DIP = "south", "1997-03", -1.6
 LEAST_WILLING, MOST_WILLING = 0.20, 0.60
 CHINESE = 0.7
 SAYS_WHY = 0.6
+CLICKS_SCORE = 0.7
+"""Who clicks a number in the message comes by a link with `?answer=`; the others choose on the page."""
+
 SENDS_TWICE = 0.02
 HIGHEST_TO_EXPLAIN = 8
 """Up to this score the form asks for a reason."""
@@ -49,6 +52,7 @@ class Reply:
     score: int
     language: str
     comment: str | None
+    clicks: bool
     twice: bool
 
 
@@ -76,6 +80,7 @@ class Customers:
             score=score,
             language=language,
             comment=comment if explains else None,
+            clicks=dice.random() < CLICKS_SCORE,
             twice=dice.random() < SENDS_TWICE,
         )
 

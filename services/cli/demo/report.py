@@ -22,7 +22,7 @@ from services.cli.demo.truth import Truth, truth_of
 from services.cli.demo.world import COUNTRY, REGIONS
 
 _WIDTH = 100
-_STRIP = 34
+_STRIP = 26
 
 
 def show(console: Console, result: Result) -> None:
@@ -32,11 +32,13 @@ def show(console: Console, result: Result) -> None:
     console.rule(f"[bold]{_title(result)}", style="dim")
     _put(console, "What happened", _facts(result))
     _put(console, "What became of the events", _decisions(result))
-    note = "NPS with its 95 % interval; ◆ is what everybody who was asked would have said, by the model"
-    _put(console, f"Scores by month  [dim]{note}", _scores(result.scores["month"], truth.month))
-    _put(console, "Scores by store region", _scores(result.scores["region"], truth.region))
+    _put(console, "Net Promoter Score by month", _scores(result.scores["month"], truth.month))
+    _put(console, "Net Promoter Score by store region", _scores(result.scores["region"], truth.region))
     console.print(Padding(_dip(result, truth), (0, 2)))
-    console.print(Padding(f"[dim]{truth.covered} of {truth.cells} intervals hold what everybody would have said", (0, 2)))
+    console.print(
+        "  [dim]● those who answered, ─ the 95 % interval of that; ◆ all who were asked, as the model knows them: "
+        f"\n  inside {truth.covered} of {truth.cells} intervals (95 % are to be expected)"
+    )
     _put(console, "Laws", _laws(result))
     if result.given_up:
         console.print(Padding(f"[red]Nothing moved any more, so it was not waited further: {result.given_up}", (1, 2, 0, 2)))
@@ -141,19 +143,21 @@ def _decisions(result: Result) -> Table:
 
 
 def _scores(scores: list[Score], truth: dict[str, float]) -> Table:
-    table = _table(("", "left"), ("NPS", "right"), ("95 % interval", "right"), ("n", "right"), ("everybody", "right"), ("", "left"))
+    table = _table(
+        ("", "left"), ("NPS", "right"), ("95 % interval", "right"), ("n", "left"), ("everybody", "right"), ("", "left")
+    )  # fmt: skip
     low = min((score.low for score in scores), default=-100)
     high = max((score.high for score in scores), default=100)
     for score in scores:
         whole = truth.get(score.group[0])
-        small = "  [yellow]small n[/]" if score.small_n else ""
+        small = "[yellow] small[/]" if score.small_n else ""
         table.add_row(
             _name(score.group[0]),
             f"[bold]{score.value:.1f}",
             f"[{score.low:.1f}, {score.high:.1f}]".replace("[", "\\[", 1),
-            f"n={score.n:,}",
+            f"n={score.n:,}{small}",
             "" if whole is None else f"{whole:.1f}",
-            Text.from_markup(_strip(score, whole, low, high) + small),
+            _strip(score, whole, low, high),
         )
     return table
 
@@ -187,7 +191,7 @@ def _dip(result: Result, truth: Truth) -> str:
 
 def _name(group: str) -> str:
     region = REGIONS.get(group.rpartition("/")[2])
-    return f"{group}  {region[0]} {region[1]}" if region else _month(group)
+    return f"{region[0]} {region[1]}" if region else _month(group)
 
 
 def _month(group: str) -> str:

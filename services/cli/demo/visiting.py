@@ -50,7 +50,8 @@ async def visit_all(
 async def _visit(api: Api, invitation: Invitation, reply: Reply, done: Visits) -> None:
     said = {QUESTION: str(reply.score)} | ({REASON: reply.comment} if reply.comment else {})
     headers = {"accept-language": reply.language}
-    page = await api.visit("GET", invitation.link, headers=headers)
+    link = invitation.link + (f"?answer={reply.score}" if reply.clicks else "")
+    page = await api.visit("GET", link, headers=headers)
     for _ in range(_MOST_PAGES):
         form = read_form(page.text, invitation.link) if page.status_code == 200 else None
         if form is None:

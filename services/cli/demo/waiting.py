@@ -13,7 +13,7 @@ from services.cli.demo.receiving import Received
 from services.cli.paths import SERVICES
 
 _STALL_SECONDS = 20.0
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.4
 _EARLY_LIST_SECONDS = 5.0
 
 
