@@ -48,16 +48,12 @@ async def insert(
     if not rows:
         return []
     columns = tuple(rows[0])
-    processors = [_processor(table.c[name], tx.dialect.name) for name in columns]
-    values = [
-        [process(row[name]) for name, process in zip(columns, processors, strict=True)]
-        for row in rows
-    ]
+    arrays = tuple(_column(table.c[name], tx.dialect.name, rows) for name in columns)
     if tx.dialect.name == "postgresql":
         sql = _postgresql_insert(table, columns, upsert, returning)
-        arrays = tuple([value[i] for value in values] for i in range(len(columns)))
         result = await tx.exec_driver_sql(sql, arrays)
         return list(result.all()) if returning else []
+    values = list(zip(*arrays, strict=True))
     written: list[sa.Row[Any]] = []
     step = max(1, _SQLITE_VARIABLES // len(columns))
     for start in range(0, len(values), step):
@@ -143,6 +139,14 @@ async def claim_due(
         .returning(*table.c)
     )
     return list((await tx.execute(statement)).all())
+
+
+def _column(column: sa.Column[Any], dialect: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    name = column.name
+    process = _processor(column, dialect)
+    if process is _same:
+        return [row[name] for row in rows]
+    return [process(row[name]) for row in rows]
 
 
 def _processor(column: sa.Column[Any], dialect: str) -> Callable[[Any], Any]:
