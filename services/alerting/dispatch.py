@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from services.alerting.rules import Lane, Pace, Standing, after_attempt, rooms
+from services.alerting.rules.sending import Lane, Pace, Standing, after_attempt, rooms
 from services.alerting.settings import Settings
-from services.alerting.store import deliveries as store
-from services.alerting.store.deliveries import Claimed
+from services.alerting.store import claims as store
+from services.alerting.store.claims import Claimed
+from services.alerting.store.deliveries import SIGNAL
 from services.alerting.store.endpoints import pause_gone
 from shared import crash
 from shared.db import Database, Tx, now
@@ -92,7 +93,7 @@ class Dispatcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until stopped; then give back what waits, finish what is under way, and record it."""
-        due = self._database.signal(store.SIGNAL)
+        due = self._database.signal(SIGNAL)
         drained = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(
@@ -214,7 +215,7 @@ class Dispatcher:
         async with self._database.begin() as tx:
             await record(tx, turns, self._jitter)
         del self._turns[: len(turns)]
-        self._database.signal(store.SIGNAL).notify()
+        self._database.signal(SIGNAL).notify()
         for turn in turns:
             if turn.reply is not None:
                 DELIVERY_ATTEMPTS.labels("alerting", outcome(turn.reply)).inc()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import uuid_utils
 
-from services.alerting.rules import Announcement, Seen, body_of, judge
+from services.alerting.rules.judging import Announcement, Seen, body_of, judge
 from services.alerting.store import alerts as store
 from services.alerting.store.deliveries import NewMessage, add_deliveries
 from services.alerting.store.endpoints import Endpoint, hold_endpoints, load_rules

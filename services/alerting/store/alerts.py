@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.alerting.rules import Alert, ResponseKey
+from services.alerting.rules.judging import Alert, ResponseKey
 from services.alerting.tables import alerts, judged
 from shared.contracts.messages import ResponseChanged
 from shared.db import Tx, Upsert, insert, load

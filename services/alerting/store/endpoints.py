@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.alerting.definitions import ENDPOINT, RULE, condition_of, matches
-from services.alerting.rules import Rule
+from services.alerting.rules.judging import Rule
 from services.alerting.tables import definitions, deliveries, endpoint_secrets, outbox
 from shared.contracts.values import DefinitionState
 from shared.db import Tx, insert, load

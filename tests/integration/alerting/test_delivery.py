@@ -8,8 +8,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from services.alerting.dispatch import Dispatcher
-from services.alerting.rules import Room
-from services.alerting.store.deliveries import claim
+from services.alerting.rules.sending import Room
+from services.alerting.store.claims import claim
 from shared.errors import StartupError
 from shared.webhook.client import WebhookClient
 from tests.integration.alerting.conftest import Alerting, running

@@ -8,20 +8,8 @@ from typing import Any
 import pytest
 
 from services.alerting.definitions import condition_of
-from services.alerting.rules import (
-    Alert,
-    Pace,
-    Room,
-    Rule,
-    Seen,
-    Standing,
-    Verdict,
-    after_attempt,
-    body_of,
-    facts,
-    judge,
-    rooms,
-)
+from services.alerting.rules.judging import Alert, Rule, Seen, Verdict, body_of, facts, judge
+from services.alerting.rules.sending import Pace, Room, Standing, after_attempt, rooms
 from shared.contracts.messages import AlertRaised, AlertWithdrawn, ResponseChanged
 from shared.contracts.values import Answer, QuestionKind
 from shared.webhook import Reply

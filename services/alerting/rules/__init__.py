@@ -1,0 +1,1 @@
+"""What alerting decides, in values: about alerts, and about sending."""
