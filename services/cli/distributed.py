@@ -22,11 +22,12 @@ from services.cli.paths import SERVICES
 from shared.errors import StartupError
 from shared.http.app import Health
 from shared.http.serve import Service, run
-from shared.telemetry import configure_logging
+from shared.telemetry import configure_logging, log
 
 _HOST = "127.0.0.1"
 _METRICS_OFFSET = 10
 _GRACE_SECONDS = 15.0
+_POLL_SECONDS = 0.2
 _LONGEST_LINE = 1_000_000
 
 
@@ -79,18 +80,23 @@ async def _run(context: Context, port: int, environment: Mapping[str, str]) -> N
         async def children(stop: asyncio.Event) -> None:
             await run_children(ports, environment, stop)
 
-        async def links(stop: asyncio.Event) -> None:
-            await follow_links(context, stop)
+        async def welcome(stop: asyncio.Event) -> None:
+            while not stop.is_set():
+                await asyncio.sleep(_POLL_SECONDS)
+                if not await origin.away():
+                    break
+            if not stop.is_set():
+                _welcome(context, ports)
+                await follow_links(context, stop)
 
         await run(
-            [Service("origin", origin, Health(), [children, links])],
+            [Service("origin", origin, Health(), [children, welcome])],
             origin,
             host=_HOST,
             port=port,
             metrics_port=None,
-            grace_seconds=_GRACE_SECONDS,
+            grace_seconds=_GRACE_SECONDS + 10.0,
             stop=asyncio.Event(),
-            on_started=lambda: _welcome(context, ports),
         )
 
 
@@ -113,6 +119,7 @@ async def run_children(
             return
         name = next(ends[task] for task in done if task in ends)
         code = processes[name].returncode
+        log.error("process_ended", service=name, code=code)  # before the others have finished, too
         raise StartupError(
             f"the process of {name} ended by itself with exit code {code}; its last lines are above"
         )

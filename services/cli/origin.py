@@ -103,11 +103,14 @@ class ProxyOrigin:
                 raise  # the answer is half sent: only a broken connection tells so
             raise _away(service, error) from error
 
+    async def away(self, path: str = "/health/ready") -> list[str]:
+        """The services that do not answer this probe with 200."""
+        answers = await asyncio.gather(*(self._probe(name, path) for name in self._upstreams))
+        return [name for name, well in zip(self._upstreams, answers, strict=True) if not well]
+
     async def _health(self, path: str) -> None:
         """Ready when every service is. Raises a 503 `Problem` that names those that are not."""
-        answers = await asyncio.gather(*(self._probe(name, path) for name in self._upstreams))
-        away = [name for name, well in zip(self._upstreams, answers, strict=True) if not well]
-        if away:
+        if away := await self.away(path):
             raise unavailable(f"Not ready: {', '.join(away)}.")
 
     async def _probe(self, service: str, path: str) -> bool:
