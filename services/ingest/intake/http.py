@@ -30,6 +30,7 @@ _REQUEST_BYTES: Final = 4 * 1024
 
 _accepted = EVENTS_ACCEPTED.labels(_DOOR)
 _refused = EVENTS_REFUSED.labels(_DOOR)
+_accepted_seconds = HTTP_SECONDS.labels("ingest", PATH, 202)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -71,7 +72,10 @@ class EventsDoor:
                     request_id
                 )
             )
-        HTTP_SECONDS.labels("ingest", PATH, status).observe(time.monotonic() - started)
+        seconds = (
+            _accepted_seconds if status == 202 else HTTP_SECONDS.labels("ingest", PATH, status)
+        )
+        seconds.observe(time.monotonic() - started)
         await _respond(send, status, kind, extra, request_id, body)
 
     async def _answer(

@@ -130,7 +130,10 @@ class KafkaProducer:
         for index, record in enumerate(records):
             count = counts.get(record.topic)
             if count is None:
-                count = counts[record.topic] = await self._partitions(record.topic, deadline)
+                count = self._known_partitions(record.topic)
+                count = counts[record.topic] = count or await self._partitions(
+                    record.topic, deadline
+                )
             at = (record.topic, partition_of(record.key, count))
             piece = slices.get(at)
             if piece is None:
@@ -139,6 +142,13 @@ class KafkaProducer:
         for piece in slices.values():
             piece.left = len(piece.records)
         return slices
+
+    def _known_partitions(self, topic: str) -> int:
+        """By the metadata at hand, as the client itself would answer, but without a timer; 0 when it must ask."""
+        client = self._connection.client
+        if client is None:
+            return 0
+        return len(client.client.cluster.partitions_for_topic(self._settings.there(topic)) or ())
 
     async def _partitions(self, topic: str, deadline: float) -> int:
         loop = asyncio.get_running_loop()
