@@ -11,6 +11,8 @@ from services.trigger.api.context import Context
 from services.trigger.api.definitions import routes
 from services.trigger.dispatch import Sender
 from services.trigger.invitations import Maker
+from services.trigger.operations import checks
+from services.trigger.poison import decode_event_record
 from services.trigger.release import FreshnessWatch, Releases
 from services.trigger.settings import Settings
 from services.trigger.store.decisions import RELEASE
@@ -42,7 +44,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
     async with open_ground(settings, log, access, SCHEMA) as ground:
         handlers = Handlers(ground.database, access, Maker(ground.keys, settings.public_url), Rulebooks())
         subscriptions: dict[str, Subscription] = {
-            Topic.EVENTS: Subscription(handlers.events, bury=handlers.bury),
+            Topic.EVENTS: Subscription(handlers.events, decode_event_record, handlers.bury),
             Topic.CUSTOMERS: Subscription(handlers.customers),
             Topic.RESPONSES: Subscription(handlers.responses),
             Topic.DEFINITIONS: Subscription(handlers.definitions),
@@ -53,7 +55,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         sender = Sender(ground.database, client, settings.send_timeout_seconds, settings.send_concurrency)
         ground.work += [*_due_work(ground, handlers, sender, settings), FreshnessWatch(handlers, log).run]
         context = Context(ground.database, settings)
-        routers = [*routes(context), decisions.router, invitations.router, operation_routes(ground, outbox)]
+        routers = [*routes(context), decisions.router, invitations.router, operation_routes(ground, outbox, checks=checks(ground.database))]
         app = create_app("trigger", access=access, context=context, routers=routers, health=ground.health)
         yield Service("trigger", app, ground.health, ground.work)
 

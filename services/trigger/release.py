@@ -17,8 +17,9 @@ from shared import crash
 from shared.contracts.envelope import decode_record
 from shared.contracts.topics import Topic
 from shared.db import now, wake
-from shared.errors import AfterwordError
+from shared.errors import AfterwordError, Unavailable
 from shared.log import Log, TopicPartition
+from shared.telemetry import log
 
 EVENTS_KEPT: Final = timedelta(days=40)
 """Longer than the log and the dead letters keep them, so that nothing that comes back is new."""
@@ -117,7 +118,8 @@ class FreshnessWatch:
         while not stop.is_set():
             try:
                 seconds = 5.0 if await self.look() else 0.25
-            except AfterwordError:
+            except Unavailable as error:
+                log.warning("freshness_unknown", reason=str(error))
                 seconds = 1.0
             try:
                 await asyncio.wait_for(stop.wait(), seconds)

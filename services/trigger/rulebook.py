@@ -13,7 +13,6 @@ from services.trigger.definitions import (
     DATA_ROOT,
     DEFAULT_POLICY,
     DIMENSION_ROOTS,
-    JOURNEY,
     LINK,
     SURVEY,
     TRIGGER,
@@ -88,8 +87,6 @@ class Rulebook:
     """The triggers that listen to a type, the one with the highest priority first."""
     cancels: Mapping[str, tuple[Cancel, ...]] = field(default_factory=dict)
     surveys: Mapping[str, DefinitionState] = field(default_factory=dict)
-    touchpoints: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The touchpoints of each journey."""
     channels: frozenset[str] = frozenset({LINK})
     policies: Mapping[str, timedelta] = field(default_factory=lambda: {DEFAULT_POLICY: DEFAULT_AFTER_INVITATION})
     """How long after an invitation each contact policy lets nobody ask again."""
@@ -125,7 +122,6 @@ def compile_rulebook(own: Iterable[Definition], copies: Iterable[Copy]) -> Ruleb
         by_type=_by_type(triggers.values()),
         cancels=_cancels(triggers.values()),
         surveys={copy.id: copy.state for copy in found if copy.kind == SURVEY},
-        touchpoints={copy.id: _touchpoints(copy.document) for copy in found if copy.kind == JOURNEY},
         channels=frozenset(channels),
         policies=policies,
         units=UnitTree.of({copy.id: copy.document for copy in found if copy.kind == UNIT}),
@@ -191,9 +187,3 @@ def _cancels(triggers: Iterable[Trigger]) -> dict[str, tuple[Cancel, ...]]:
         for type, cancel in trigger.cancel_on:
             found.setdefault(type, []).append(cancel)
     return {type: tuple(some) for type, some in found.items()}
-
-
-def _touchpoints(document: Mapping[str, Any]) -> frozenset[str]:
-    listed = document.get("touchpoints")
-    items = listed if isinstance(listed, list) else []
-    return frozenset(item["id"] for item in items if isinstance(item, dict) and isinstance(item.get("id"), str))

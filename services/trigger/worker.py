@@ -10,6 +10,7 @@ from services.trigger import batch as fold
 from services.trigger.batch import Books, Candidate
 from services.trigger.definitions import COPIED_KINDS
 from services.trigger.invitations import Made, Maker
+from services.trigger.poison import refuse_poison
 from services.trigger.rules import CONSENT, Ledger, Moment, Outcome, Verdict
 from services.trigger.store import cancellations, customers, events, invitations
 from services.trigger.store.decisions import DECIDED
@@ -38,6 +39,7 @@ class Handlers:
 
     async def events(self, batch: Sequence[Received[Event]]) -> None:
         """Decide about each event that is new, for each trigger that listens to its type."""
+        refuse_poison(batch)
         async with self.database.begin() as tx:
             books = await self.rulebooks.load(tx, {received.workspace for received in batch})
             fresh = await _claim(tx, batch, books)

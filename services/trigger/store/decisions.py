@@ -17,7 +17,7 @@ DECIDED = "decided"
 RELEASE = "release"
 """The signal that a pending decision may be due."""
 _RELEASE_BATCH = 500
-_LEASE_SECONDS = 60.0
+_LEASE_SECONDS = 20.0
 
 
 async def claim_releases(tx: Tx) -> list[sa.Row[Any]]:

@@ -22,7 +22,7 @@ from shared.db import open_database
 from shared.log import Log, Outgoing
 from shared.log.opening import open_log
 from shared.schema import migrate
-from tests.support import TOKEN_KEYS, write_access
+from tests.support import TOKEN_KEYS, eventually, write_access
 
 
 @dataclass
@@ -37,8 +37,8 @@ class Running:
         async with self.log.producer() as producer:
             await producer.send(list(records))
 
-    async def event(self, id: str, customer: str = "ann", **data: Any) -> None:
-        body = {"specversion": "1.0", "id": id, "source": "/shop", "type": "paid", "subject": customer, "data": data}
+    async def event(self, id: str, customer: str = "ann", *, type_: str = "paid", **data: Any) -> None:
+        body = {"specversion": "1.0", "id": id, "source": "/shop", "type": type_, "subject": customer, "data": data}
         await self.append(Outgoing("events", f"acme/{customer}".encode(), json.dumps(body).encode()))
 
     async def decision(self, event: str) -> dict[str, Any]:
@@ -143,3 +143,112 @@ async def test_no_other_workspace_sees_anything(running: Running) -> None:
         assert (foreign.status_code, foreign.json()["title"]) == (404, "Not found") == (unknown.status_code, unknown.json()["title"])
     for path in ("/v1/decisions", "/v1/invitations", "/v1/triggers"):
         assert (await running.other.get(path)).json()["items"] == []
+
+
+async def test_what_nobody_listens_to_and_what_was_given_up_are_listed_with_the_rest(running: Running) -> None:
+    await running.append(_survey())
+    await running.acme.put("/v1/triggers/after", json={"on": "paid", "survey": "nps"})
+    await running.event("e1")
+    await running.event("e2", type_="viewed")
+    await running.event("e3")
+    assert (await running.decision("e2"))["outcome"] == "no_trigger"
+    assert (await running.decision("e2"))["why"] == "No trigger of this workspace listens to events of type viewed."
+    await running.decision("e1")
+    await running.decision("e3")
+    listed = await running.acme.get("/v1/decisions", params={"customer": "ann"})
+    assert {item["event"]["id"] for item in listed.json()["items"]} == {"e1", "e2", "e3"}
+    found, cursor = [], None
+    while True:
+        page = (await running.acme.get("/v1/decisions", params={"limit": 1} | ({"cursor": cursor} if cursor else {}))).json()
+        found += [item["event"]["id"] for item in page["items"]]
+        cursor = page.get("next")
+        if cursor is None:
+            break
+    assert sorted(found) == ["e1", "e2", "e3"]
+    only = await running.acme.get("/v1/decisions", params={"outcome": "no_trigger"})
+    (item,) = only.json()["items"]
+    assert (await running.acme.get(f"/v1/decisions/{item['id']}")).json() == item
+    none = await running.acme.get("/v1/decisions", params={"trigger": "after", "reason": "opted_out"})
+    assert none.json()["items"] == []
+
+
+async def test_a_query_that_makes_no_sense_is_refused(running: Running) -> None:
+    for query in ("wait=31s", "wait=5", "wait=-1s", "limit=0", "limit=501", "cursor=nonsense", "outcome=perhaps", "event="):
+        answer = await running.acme.get(f"/v1/decisions?{query}")
+        assert answer.status_code == 422, query
+        assert answer.json()["errors"]
+
+
+async def test_a_channel_has_a_secret_that_is_read_and_never_written(running: Running) -> None:
+    document = {"type": "webhook", "url": "http://127.0.0.1:9000/hook"}
+    refused = await running.acme.put("/v1/channels/crm", json=document | {"secret": "whsec_x"})
+    assert refused.status_code == 422
+    assert (await running.acme.put("/v1/channels/crm", json=document)).status_code == 201
+    first = (await running.acme.get("/v1/channels/crm/secret")).json()["secret"]
+    assert first.startswith("whsec_")
+    assert first not in (await running.acme.get("/v1/channels/crm")).text
+    await running.acme.put("/v1/channels/crm", json=document | {"url": "http://127.0.0.1:9000/other"})
+    assert (await running.acme.get("/v1/channels/crm/secret")).json()["secret"] == first
+    assert (await running.other.get("/v1/channels/crm/secret")).status_code == 404
+    assert (await running.acme.delete("/v1/channels/crm")).status_code == 204
+    assert (await running.acme.get("/v1/channels/crm/secret")).status_code == 404
+    await running.acme.put("/v1/channels/crm", json=document)
+    assert (await running.acme.get("/v1/channels/crm/secret")).json()["secret"] != first
+
+
+async def test_a_paused_trigger_goes_on_where_it_was_held(running: Running) -> None:
+    trigger = {"on": "paid", "survey": "nps", "delay": "1s"}
+    await running.append(_survey())
+    await running.acme.put("/v1/triggers/after", json=trigger)
+    await running.event("e1")
+    assert (await running.decision("e1"))["reason"] in ("delay", "waiting_for_survey", "waiting_for_customers")
+    await running.acme.put("/v1/triggers/after", json=trigger | {"state": "paused"})
+    for _ in range(200):
+        if (await running.decision("e1"))["reason"] == "paused":
+            break
+        await asyncio.sleep(0.05)
+    assert (await running.decision("e1"))["why"] == "The trigger is paused; the decision is held."
+    await running.acme.put("/v1/triggers/after", json=trigger)
+    answer = await running.acme.get("/v1/invitations", params={"event": "e1", "wait": "20s"})
+    assert len(answer.json()["items"]) == 1
+
+
+async def test_a_tombstone_at_the_end_of_customers_holds_nobody_up(running: Running) -> None:
+    await running.append(_survey(), *(Outgoing("customers", f"acme/c{i}".encode(), None) for i in range(40)))
+    await running.append(Outgoing("customers", b"acme/broken", b"not ours"))
+    await running.acme.put("/v1/triggers/after", json={"on": "paid", "survey": "nps"})
+    await running.event("e1")
+    answer = await running.acme.get("/v1/invitations", params={"event": "e1", "wait": "20s"})
+    assert len(answer.json()["items"]) == 1
+
+
+async def test_doctor_sees_that_all_is_well(running: Running) -> None:
+    async def look() -> set[str] | None:
+        checks = (await running.acme.get("/v1/operations/trigger/status")).json()["checks"]
+        well = all(check["state"] == "ok" for check in checks)
+        return {check["name"] for check in checks} if well else None
+
+    assert await eventually(look) == {"customers", "releases", "sendings"}
+
+
+async def test_a_poison_event_has_a_decision_and_its_neighbours_theirs(running: Running) -> None:
+    await running.append(_survey())
+    await running.acme.put("/v1/triggers/after", json={"on": "paid", "survey": "nps"})
+    broken = {"specversion": "1.0", "id": "bad", "source": "/shop", "type": "paid", "subject": 7}
+    good = [json.dumps(broken | {"id": f"e{i}", "subject": "ann"}).encode() for i in range(20)]
+    values = [*good[:11], json.dumps(broken).encode(), b"no name at all", *good[11:]]
+    await running.append(*(Outgoing("events", b"acme/ann", value) for value in values))
+    decision = await running.decision("bad")
+    assert (decision["outcome"], decision["customer"]) == ("dead_lettered", "ann")
+    assert "subject" in decision["why"]
+    for i in range(20):
+        await running.decision(f"e{i}")
+
+    async def letters() -> list[Any]:
+        items: list[Any] = (await running.acme.get("/v1/operations/trigger/dead-letters")).json()["items"]
+        return items if len(items) == 2 else []
+
+    listed = await eventually(letters)
+    named = next(letter for letter in listed if "subject" in letter["reason"])
+    again = await running.acme.post(f"/v1/operations/trigger/dead-letters/{named['id']}/replay")
+    assert again.status_code == 409
