@@ -12,7 +12,8 @@ from services.trigger.occasions import (
     with_customer,
 )
 from services.trigger.rulebook import Cancel, Rulebook, Trigger
-from services.trigger.rules import (
+from services.trigger.rules import screen, settle
+from services.trigger.verdicts import (
     CustomerKey,
     HoldKey,
     Ledger,
@@ -21,8 +22,6 @@ from services.trigger.rules import (
     Reason,
     Step,
     Verdict,
-    screen,
-    settle,
 )
 from shared.contracts.envelope import Received
 from shared.contracts.events import Event

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.trigger.rules import Outcome, Reason, Step
+from services.trigger.verdicts import Outcome, Reason, Step
 
 _OUTCOMES: dict[str, str] = {
     Outcome.INVITED: "The customer was invited.",

@@ -9,9 +9,10 @@ from services.trigger.batch import Customers
 from services.trigger.invitations import Made
 from services.trigger.occasions import Occasion, snapshot_of, with_customer
 from services.trigger.rulebook import Rulebook, Trigger
-from services.trigger.rules import Ledger, Moment, Outcome, Verdict, decide
+from services.trigger.rules import decide
 from services.trigger.store import customers, decisions, events, housekeeping, invitations
 from services.trigger.store.decisions import DECIDED
+from services.trigger.verdicts import Ledger, Moment, Outcome, Verdict
 from services.trigger.worker import Handlers, count, moment_of
 from shared import crash
 from shared.contracts.envelope import decode_record

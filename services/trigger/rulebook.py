@@ -28,7 +28,6 @@ from shared.durations import parse_duration
 
 DEFAULT_AFTER_INVITATION = timedelta(days=30)
 """The contact clock of a workspace that has not defined the policy `default`."""
-_READS_CUSTOMER = "customer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +75,8 @@ class Trigger:
     contact: tuple[tuple[str, Path], ...]
     reads_customer: bool
     """Whether the condition or a dimension needs to know the customer."""
+    reads_dimensions: bool
+    """Whether the condition looks at dimensions."""
 
 
 @dataclass(frozen=True)
@@ -165,12 +166,17 @@ def compile_trigger(definition: Definition) -> Trigger:
         contact_policy=document.contact_policy,
         contact=tuple((name, parse_path(path, DATA_ROOT)) for name, path in document.contact.items()),
         reads_customer=_reads_customer(when, dimensions),
+        reads_dimensions=_reads(when, "dimensions."),
     )
 
 
 def _reads_customer(when: Condition | None, dimensions: tuple[DimensionSource, ...]) -> bool:
-    in_condition = when is not None and any(path.startswith(_READS_CUSTOMER) for path in when.paths)
-    return in_condition or any(mapped.path is not None and mapped.path[0] == "customer" for mapped in dimensions)
+    of_customer = (source.path is not None and source.path[0] == "customer" for source in dimensions)
+    return _reads(when, "customer.") or any(of_customer)
+
+
+def _reads(when: Condition | None, root: str) -> bool:
+    return when is not None and any(path.startswith(root) for path in when.paths)
 
 
 def _by_type(triggers: Iterable[Trigger]) -> dict[str, tuple[Trigger, ...]]:

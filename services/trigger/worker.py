@@ -11,11 +11,11 @@ from services.trigger.batch import Books, Candidate
 from services.trigger.definitions import COPIED_KINDS
 from services.trigger.invitations import Made, Maker
 from services.trigger.poison import refuse_poison
-from services.trigger.rules import CONSENT, Ledger, Moment, Outcome, Verdict
 from services.trigger.store import cancellations, customers, events, invitations
 from services.trigger.store.decisions import DECIDED
 from services.trigger.store.rulebooks import Rulebooks
 from services.trigger.tables import definition_copies
+from services.trigger.verdicts import CONSENT, Ledger, Moment, Outcome, Verdict
 from shared import crash
 from shared.auth import Access
 from shared.contracts.envelope import Received
@@ -45,7 +45,7 @@ class Handlers:
             fresh = await _claim(tx, batch, books)
             moment = await moment_of(tx, self.access, books)
             candidates = fold.meet(fresh, books, moment, new_id)
-            await _complete(tx, [c for c in candidates if c.trigger.reads_customer], books, moment)
+            await _complete(tx, [c for c in candidates if c.trigger.reads_customer or c.trigger.reads_dimensions], books, moment)
             rest = fold.screen_all(candidates, moment)
             cancelling = fold.find_cancellations(fresh, books)
             await events.lock_contacts(tx, (c.customer for c in rest))

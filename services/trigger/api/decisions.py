@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from services.trigger.api.context import Reached, Reader, WaitSeconds, first_rows
 from services.trigger.explanations import why
-from services.trigger.rules import Outcome
 from services.trigger.store import listing
+from services.trigger.verdicts import Outcome
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
 from shared.http.problems import not_found
 

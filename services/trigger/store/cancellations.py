@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.trigger.batch import Cancellation, cancelled
-from services.trigger.rules import HoldKey
 from services.trigger.store.decisions import lock_pending, save_verdicts
 from services.trigger.tables import cancellations, holds
+from services.trigger.verdicts import HoldKey
 from shared.db import Tx, insert, load
 
 

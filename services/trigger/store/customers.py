@@ -6,8 +6,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from services.trigger.rules import CustomerKey
 from services.trigger.tables import customers, freshness, positions
+from services.trigger.verdicts import CustomerKey
 from shared.contracts.envelope import Received
 from shared.contracts.messages import CustomerChanged
 from shared.contracts.topics import Topic

@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.trigger.occasions import Occasion
-from services.trigger.rules import Outcome, Verdict
 from services.trigger.store.events import snapshot_json
 from services.trigger.tables import decisions, holds
+from services.trigger.verdicts import Outcome, Verdict
 from shared.db import Tx, Upsert, claim_due, insert, load
 
 DECIDED = "decided"

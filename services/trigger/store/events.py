@@ -7,8 +7,8 @@ import msgspec
 
 from services.trigger.batch import described
 from services.trigger.occasions import Occasion
-from services.trigger.rules import Clock, CustomerKey, HoldKey, Ledger, Outcome, Verdict
 from services.trigger.tables import cancellations, contacts, decisions, holds, seen
+from services.trigger.verdicts import Clock, CustomerKey, HoldKey, Ledger, Outcome, Verdict
 from shared.contracts.messages import CustomerChanged
 from shared.contracts.values import CustomerSnapshot, Dimension
 from shared.db import Tx, Upsert, insert, load, lock

@@ -114,6 +114,16 @@ async def test_a_released_decision_is_as_it_was(bench: Bench) -> None:
     assert [s["step"] for s in _json(decision.trace) if "at" in s] == ["arrival", "release"]
 
 
+async def test_a_condition_reads_the_unit_of_an_event(bench: Bench) -> None:
+    units = {"cn": {}, "store-12": {"parent": "cn", "aliases": ["12"]}}
+    await bench.handlers.definitions([bench.copy("unit", id, document, state="active") for id, document in units.items()])
+    await bench.trigger(when={"path": "dimensions.org", "eq": "store-12"}, dimensions={"org": "data.store"})
+    await bench.handlers.events([bench.event("e1", data={"store": "12"}), bench.event("e2", "bob", data={"store": "13"})])
+    assert await bench.outcomes() == {("e1", "after"): ("invited", None), ("e2", "after"): ("suppressed", "condition")}
+    (message,) = await announced(bench)
+    assert message["dimensions"]["org"] == {"value": "store-12", "path": "cn/store-12"}
+
+
 @pytest.mark.parametrize("same_batch", [True, False])
 async def test_cancelled_before_after_or_too_late(bench: Bench, same_batch: bool) -> None:
     await bench.put("contact-policy", "default", {"after_invitation": "0s"})

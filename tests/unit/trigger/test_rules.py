@@ -15,7 +15,8 @@ from services.trigger.definitions import TriggerDocument
 from services.trigger.explanations import why
 from services.trigger.occasions import Occasion, first_seen, snapshot_of, with_customer
 from services.trigger.rulebook import Copy, Rulebook, Trigger, compile_rulebook, compile_trigger
-from services.trigger.rules import Clock, Ledger, Moment, Outcome, Reason, Verdict, decide, sampled
+from services.trigger.rules import decide, sampled
+from services.trigger.verdicts import Clock, Ledger, Moment, Outcome, Reason, Verdict
 from shared.contracts.envelope import Received
 from shared.contracts.events import Event
 from shared.contracts.messages import CustomerChanged
@@ -249,3 +250,17 @@ def test_a_transaction_that_ended_without_an_invitation_is_free_again() -> None:
 def test_every_reason_has_a_sentence() -> None:
     for reason in Reason:
         assert why(Outcome.SUPPRESSED, reason, [{"step": reason}]) != "No reason was recorded."
+
+
+def test_a_condition_may_look_at_dimensions_and_units() -> None:
+    of = trigger(when={"path": "dimensions.org", "eq": "store-12"}, dimensions={"org": "data.store", "product": "data.store"})
+    units = compile_rulebook([], [
+        Copy("unit", "cn", "active", {}), Copy("unit", "store-12", "active", {"parent": "cn", "aliases": ["12"]}),
+    ])
+    what = first_seen("d", event(store=12), of, arrived_at=NOW, traceparent=None)
+    seen = with_customer(what, snapshot_of(None, "ann"), of, units)
+    assert seen.dimensions["org"].model_dump() == {"value": "store-12", "path": "cn/store-12"}
+    assert seen.dimensions["product"].model_dump() == {"value": "12", "path": "12"}
+    assert of.reads_dimensions
+    assert not of.reads_customer
+    assert decide(seen, of, book(), Ledger(), Moment(NOW, fresh=True)).outcome is Outcome.INVITED
