@@ -76,7 +76,7 @@ class System:
     environment: dict[str, str] = field(default_factory=dict)
 
     def url(self, path: str) -> str:
-        return self.urls[service_of(path) or "ingest"] + path
+        return self.urls[service_of(path.partition("?")[0]) or "ingest"] + path
 
     def client(self, workspace: str | None = None) -> "Client":
         """The public API with the key of a workspace, by default the first."""
