@@ -72,13 +72,16 @@ class Handlers:
         DECISIONS.labels(Outcome.DEAD_LETTERED, "").inc()
 
     async def customers(self, batch: Sequence[Received[CustomerChanged]]) -> None:
-        """Take over newer states and the position; who does not want to be asked has no open invitation left."""
+        """Take over newer states and the position; who does not want to be asked has no open invitation left.
+
+        A stop takes the customer's lock, so that it comes wholly before or wholly after a release."""
         refusing = {
             (received.workspace, received.message.id)
             for received in batch
             if received.message.consent.get(CONSENT) is False or received.message.state == "erased"
         }
         async with self.database.begin() as tx:
+            await events.lock_contacts(tx, refusing)
             changed = await customers.save_customers(tx, batch)
             await invitations.stop_invitations(tx, refusing.intersection(changed))
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)

@@ -317,6 +317,23 @@ async def test_two_workers_release_each_pending_decision_once(postgres_url: str,
         assert {row.outcome for row in await one.rows("decisions")} == {"invited", "suppressed"}
 
 
+@pytest.mark.postgres
+async def test_a_stop_that_races_a_release_leaves_no_open_invitation(postgres_url: str, access: Access) -> None:
+    async with open_bench(postgres_url, access) as one, open_bench(postgres_url, access, migrated=True) as two:
+        await one.set_fresh()
+        await one.survey()
+        await one.trigger(delay="1h")
+        for round_ in range(8):
+            people = [f"c{round_}-{i}" for i in range(50)]
+            await one.handlers.events([one.event(f"e{name}", name) for name in people])
+            await one.make_due()
+            stops = [two.customer(name, consent={"surveys": False}) for name in people]
+            await asyncio.gather(one.releases.release(), two.handlers.customers(stops))
+        await one.release()
+        assert {row.state for row in await one.rows("invitations")} <= {"stopped"}
+        assert {row.outcome for row in await one.rows("decisions")} <= {"invited", "suppressed"}
+
+
 async def _until_done(bench: Bench, batch: list[Any]) -> None:
     for _ in range(20):
         try:
