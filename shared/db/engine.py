@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.db import one_hop
 from shared.errors import StartupError, Unavailable
 from shared.signals import Signal
 
@@ -156,8 +157,9 @@ def _tls(mode: str, root: Any) -> ssl.SSLContext | str:
 def _open_sqlite(directory: Path, service: str) -> Database:
     directory.mkdir(parents=True, exist_ok=True)
     url = f"sqlite+aiosqlite:///{directory / service}.db"
-    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30, **_JSON)
-    reader = create_async_engine(url, pool_size=4, max_overflow=0, pool_timeout=30, **_JSON)
+    shared: dict[str, Any] = {"module": one_hop.Module(), "max_overflow": 0, "pool_timeout": 30}
+    writer = create_async_engine(url, pool_size=1, **shared, **_JSON)
+    reader = create_async_engine(url, pool_size=4, **shared, **_JSON)
     for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
         _prepare_sqlite(engine, begin, query_only=engine is reader)
     return Database(service, "sqlite", writer, reader)
