@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import uvloop
 
+from services.cli.client import ApiError
 from services.cli.context import Context
 from services.cli.dev import WORKSPACE, open_embedded, prepare, serve_embedded
 from shared.errors import StartupError
@@ -72,6 +73,7 @@ def directory(named: Path | None) -> Iterator[Path]:
 @asynccontextmanager
 async def embedded(data: Path, port: int) -> AsyncIterator[dict[str, Context]]:
     """Start a system on the directory and end it; yields the context of each workspace. Raises `StartupError`."""
+    _check_free(port)
     keys = prepare(data, {WORKSPACE: {}, DEMO: {"clock": "event"}})
     url = f"http://127.0.0.1:{port}"
     with (data / _LOG).open("wb") as log:
@@ -83,8 +85,22 @@ async def embedded(data: Path, port: int) -> AsyncIterator[dict[str, Context]]:
     try:
         await _wait_until_ready(child, url, data / _LOG)
         yield {workspace: Context(url, key) for workspace, key in keys.items()}
+    except ApiError as error:
+        if child.returncode is None:
+            raise
+        raise StartupError(f"the embedded system ended by itself: {_last_line(data / _LOG)}") from error
     finally:
         await _end(child)
+
+
+def _check_free(port: int) -> None:
+    """Whoever listens there would be taken for the system."""
+    with socket.socket() as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise StartupError(f"cannot listen on port {port}: {error.strerror}; choose another with --port") from error
 
 
 async def _wait_until_ready(child: asyncio.subprocess.Process, url: str, log: Path) -> None:

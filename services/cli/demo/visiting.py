@@ -14,7 +14,7 @@ from services.cli.demo.form import read_form
 from services.cli.demo.laws import Invitation
 from services.cli.demo.model import Reply
 
-_VISITORS = 24
+_VISITORS = 32
 _MOST_PAGES = 3
 
 
