@@ -303,6 +303,23 @@ async def test_two_workers_on_overlapping_batches_ask_each_once(postgres_url: st
 
 
 @pytest.mark.postgres
+async def test_the_contact_policy_holds_across_triggers_and_workers(postgres_url: str, access: Access) -> None:
+    async with open_bench(postgres_url, access) as one, open_bench(postgres_url, access, migrated=True) as two:
+        await one.set_fresh()
+        await one.survey()
+        await one.trigger("a")
+        await one.trigger("b", on="called")
+        for round_ in range(6):
+            people = [f"c{round_}-{i}" for i in range(60)]
+            paid = [one.event(f"paid-{name}", name) for name in people]
+            called = [two.event(f"called-{name}", name, type="called") for name in reversed(people)]
+            await asyncio.gather(_until_done(one, paid), _until_done(two, called))
+        invitations = await one.rows("invitations")
+        assert len(invitations) == len({row.customer for row in invitations}) == 360
+        assert len(await one.rows("decisions")) == 720
+
+
+@pytest.mark.postgres
 async def test_two_workers_release_each_pending_decision_once(postgres_url: str, access: Access) -> None:
     async with open_bench(postgres_url, access) as one, open_bench(postgres_url, access, migrated=True) as two:
         await one.set_fresh()
