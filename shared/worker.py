@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +75,8 @@ class Worker:
         self._subscriptions = subscriptions
         self._max_records = max_records
         self._poison_limit = poison_limit
-        self._poison_run: dict[TopicPartition, int] = {}
+        self._undecodable_run: Counter[TopicPartition] = Counter()
+        self._failed_run: Counter[TopicPartition] = Counter()
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -93,6 +95,7 @@ class Worker:
                 continue
             attempt = 0
             self.status.waiting_for = None
+            self._forget_stopped(fetched)
             for partition, records in fetched.items():
                 async with (
                     self._consumer.in_flight
@@ -124,7 +127,6 @@ class Worker:
         labels = (self._service, partition.topic)
         RECORDS_HANDLED.labels(*labels).inc(len(readable))
         BATCH_SECONDS.labels(*labels).observe(time.monotonic() - started)
-        self.status.last_progress = time.monotonic()
 
     async def _decode(
         self, partition: TopicPartition, records: Sequence[Record], subscription: Subscription
@@ -135,16 +137,18 @@ class Worker:
         for record in records:
             try:
                 received = subscription.decode(record)
-            except Undecodable as error:
-                await self._give_up(partition, record, f"undecodable: {error}")
             except UnknownMajor as error:
                 self._stop_partition(partition, str(error))
+            except Exception as error:  # noqa: BLE001 - one record must never end the loop of all others
+                reason = str(error) if isinstance(error, Undecodable) else _told(error)
+                reason = f"undecodable: {reason}"
+                await self._give_up(partition, record, reason, self._undecodable_run)
             else:
+                self._undecodable_run[partition] = 0
                 if received is None:
                     RECORDS_SKIPPED.labels(self._service, partition.topic).inc()
                 else:
                     readable.append(received)
-                    self._poison_run[partition] = 0
             if partition in self.status.stopped:
                 return readable, end
             end = record.offset + 1
@@ -166,7 +170,7 @@ class Worker:
             else:
                 await self._alone(partition, batch[0], subscription, error)
         else:
-            self._poison_run[partition] = 0
+            self._failed_run[partition] = 0
 
     async def _alone(
         self,
@@ -186,8 +190,9 @@ class Worker:
             except Exception as again:  # noqa: BLE001 - counted; the last one is the reason of the dead letter
                 error = again
             else:
+                self._failed_run[partition] = 0
                 return
-        reason = f"{type(error).__name__}: {error}"
+        reason = _told(error)
         log.error(
             "record_failed",
             service=self._service,
@@ -200,15 +205,21 @@ class Worker:
         if subscription.bury is not None:
             bury = subscription.bury
             await self._persist(partition, lambda: bury(received, reason))
-        await self._give_up(partition, received.record, reason)
+        await self._give_up(partition, received.record, reason, self._failed_run)
 
-    async def _give_up(self, partition: TopicPartition, record: Record, reason: str) -> None:
+    async def _give_up(
+        self,
+        partition: TopicPartition,
+        record: Record,
+        reason: str,
+        run: Counter[TopicPartition],
+    ) -> None:
         """Dead-letter the record, or stop the partition when too many in a row say that it is not the records."""
-        run = self._poison_run.get(partition, 0) + 1
-        self._poison_run[partition] = run
-        if run > self._poison_limit:
+        run[partition] += 1
+        if run[partition] > self._poison_limit:
+            # Every workspace sees why a partition stopped: the reasons stand with the dead letters, each its owner's.
             self._stop_partition(
-                partition, f"{run} records in a row could not be handled; the last: {reason}"
+                partition, f"{run[partition]} records in a row could not be handled: see the log"
             )
             raise _GaveUp
         letter = dead_letter(record, self._service, reason)
@@ -238,6 +249,7 @@ class Worker:
                 attempt += 1
             else:
                 self.status.waiting_for = None
+                self.status.last_progress = time.monotonic()
                 return
             if self._stop.is_set() or not self._consumer.owns(partition):
                 raise _GaveUp
@@ -260,6 +272,18 @@ class Worker:
             reason=reason,
         )
 
+    def _forget_stopped(self, fetched: Container[TopicPartition]) -> None:
+        """What was assigned anew, here or to another member, starts over: nobody holds it any more."""
+        assigned = self._consumer.assigned()
+        for partition in [p for p in self.status.stopped if p in fetched or p not in assigned]:
+            del self.status.stopped[partition]
+            del self._undecodable_run[partition], self._failed_run[partition]
+        PARTITIONS_STOPPED.labels(self._service).set(len(self.status.stopped))
+
     async def _rewind(self, partition: TopicPartition) -> None:
         if self._consumer.owns(partition) and not self._stop.is_set():
             await self._persist(partition, lambda: self._consumer.seek_committed(partition))
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

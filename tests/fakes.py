@@ -32,7 +32,17 @@ class FakeConsumer:
         self.revoked: set[TopicPartition] = set()
         self.commit_failures: list[Exception] = []
         self._stop = stop
-        self._batches = list(batches)
+        self._assigned: set[TopicPartition] = set()
+        self._batches = [(batch, set[TopicPartition]()) for batch in batches]
+
+    def then(
+        self,
+        batch: Mapping[TopicPartition, Sequence[Record]],
+        *,
+        revoke: TopicPartition | None = None,
+    ) -> None:
+        """Hand out one more batch, after taking a partition away."""
+        self._batches.append((batch, set() if revoke is None else {revoke}))
 
     async def fetch(
         self, *, max_records: int, timeout_seconds: float
@@ -41,13 +51,16 @@ class FakeConsumer:
         if not self._batches:
             self._stop.set()
             return {}
-        return self._batches.pop(0)
+        batch, revoked = self._batches.pop(0)
+        self.revoked |= revoked
+        self._assigned |= batch.keys()
+        return batch
 
     def owns(self, partition: TopicPartition) -> bool:
         return partition not in self.revoked
 
     def assigned(self) -> frozenset[TopicPartition]:
-        return frozenset(self.committed)
+        return frozenset(self._assigned - self.revoked)
 
     async def commit(self, partition: TopicPartition, next_offset: int) -> None:
         if self.commit_failures:

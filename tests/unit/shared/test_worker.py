@@ -27,6 +27,8 @@ def decode(item: Record) -> Received[object] | None:
         raise Undecodable("not a message")
     if item.value == b"newer":
         raise UnknownMajor("schema 2.0")
+    if item.value == b"surprise":
+        raise RecursionError("too deep")
     if item.value == b"unknown":
         return None
     return Received("acme", "c1", object(), item, None)
@@ -202,3 +204,86 @@ async def test_two_partitions_are_handled_and_committed_apart() -> None:
     await Worker("scoring", consumer, producer, {TOPIC: Subscription(handle, decode)}).run(stop)
     assert consumer.committed == {P0: 2, P1: 6}
     assert handle.batches == [[5]]
+
+
+async def test_a_partition_that_comes_back_after_it_was_stopped_is_read_whole_and_no_longer_stopped() -> (
+    None
+):
+    handle = Flaky(poison=frozenset(range(4)))
+    bench = Bench(handle, *[b"x"] * 4)
+    bench.consumer.then({P0: [record(TOPIC, i) for i in (4, 5, 6)]})
+    await bench.run()
+    assert bench.consumer.stopped == [P0]
+    assert [offset for batch in handle.batches for offset in batch] == [4, 5, 6]
+    assert bench.consumer.committed == {P0: 7}
+    assert bench.worker.status.stopped == {}
+
+
+async def test_a_partition_stopped_here_and_given_to_another_member_is_not_reported_any_more() -> (
+    None
+):
+    bench = Bench(Flaky(poison=frozenset(range(4))), *[b"x"] * 4)
+    bench.consumer.then({}, revoke=P0)
+    await bench.run()
+    assert bench.worker.status.stopped == {}
+
+
+async def test_failures_in_a_row_are_counted_across_batches() -> None:
+    bench = Bench(Flaky(poison=frozenset(range(4))), b"x")
+    for offset in range(1, 4):
+        bench.consumer.then({P0: [record(TOPIC, offset)]})
+    await bench.run()
+    assert len(bench.producer.sent) == 3
+    assert bench.consumer.stopped == [P0]
+
+
+async def test_a_record_that_succeeds_when_tried_alone_ends_the_row_of_failures() -> None:
+    failed: set[int] = set()
+
+    async def handle(batch: Sequence[Received[object]]) -> None:
+        (offset,) = {one.record.offset for one in batch}
+        if offset != 2 or offset not in failed:
+            failed.add(offset)
+            raise ValueError("poison")
+
+    bench = Bench(handle, b"x")
+    for offset in range(1, 6):
+        bench.consumer.then({P0: [record(TOPIC, offset)]})
+    await bench.run()
+    assert bench.consumer.stopped == []
+    assert len(bench.producer.sent) == 5
+
+
+async def test_what_stopped_a_partition_is_told_without_the_words_of_anybodys_record() -> None:
+    async def handle(batch: Sequence[object]) -> None:
+        raise ValueError("phone 555-0100")
+
+    bench = Bench(handle, *[b"x"] * 4)
+    await bench.run()
+    assert "4 records in a row" in bench.worker.status.stopped[P0]
+    assert "555" not in bench.worker.status.stopped[P0]
+
+
+async def test_a_long_bisection_is_progress_to_the_watchdog() -> None:
+    seen: list[float] = []
+    bench: Bench
+
+    async def handle(batch: Sequence[Received[object]]) -> None:
+        seen.append(bench.worker.status.last_progress)
+        if any(one.record.offset == 3 for one in batch):
+            raise ValueError("poison")
+
+    bench = Bench(handle, *[b"x"] * 4)
+    await bench.run()
+    assert seen[-1] > seen[0]
+
+
+async def test_a_decoder_that_raises_something_unforeseen_costs_one_record_and_not_the_process() -> (
+    None
+):
+    handle = Flaky()
+    bench = Bench(handle, b"a", b"surprise", b"c")
+    await bench.run()
+    assert handle.batches == [[0, 2]]
+    (letter,) = bench.producer.sent
+    assert b"RecursionError: too deep" in dict(letter.headers)["afterword-reason"]
