@@ -45,7 +45,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         handlers = Handlers(ground.database, access, Maker(ground.keys, settings.public_url), Rulebooks())
         subscriptions: dict[str, Subscription] = {
             Topic.EVENTS: Subscription(handlers.events, decode_event_record, handlers.bury),
-            Topic.CUSTOMERS: Subscription(handlers.customers),
+            Topic.CUSTOMERS: Subscription(handlers.customers, bury=handlers.bury_customer),
             Topic.RESPONSES: Subscription(handlers.responses),
             Topic.DEFINITIONS: Subscription(handlers.definitions),
         }

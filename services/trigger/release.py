@@ -18,8 +18,8 @@ from shared import crash
 from shared.contracts.envelope import decode_record
 from shared.contracts.topics import Topic
 from shared.db import now, wake
-from shared.errors import AfterwordError, Unavailable
-from shared.log import Log, TopicPartition
+from shared.errors import Unavailable, Undecodable, UnknownMajor
+from shared.log import Log, Record, TopicPartition
 from shared.telemetry import log
 
 EVENTS_KEPT: Final = timedelta(days=40)
@@ -128,15 +128,22 @@ class FreshnessWatch:
                 continue
 
     async def _holds_messages(self, partition: TopicPartition, position: int) -> bool:
-        """Whether the unread tail holds anything but tombstones and what could not be read."""
-        tail = await self.log.read(partition, position, max_records=_TAIL_RECORDS)
-        for record in tail:
-            try:
-                if decode_record(record) is not None:
-                    return True
-            except AfterwordError:
-                continue
-        return len(tail) == _TAIL_RECORDS
+        """Whether the unread tail holds anything but tombstones and what nobody can read."""
+        while tail := await self.log.read(partition, position, max_records=_TAIL_RECORDS):
+            if any(_is_message(record) for record in tail):
+                return True
+            position = tail[-1].offset + 1
+        return False
+
+
+def _is_message(record: Record) -> bool:
+    """A change of a newer major version is one: it may be a stop, and waits until this code is upgraded."""
+    try:
+        return decode_record(record) is not None
+    except Undecodable:
+        return False
+    except UnknownMajor:
+        return True
 
 
 def _occasion(row: Any, known: Customers, books: dict[str, Rulebook], moment: Moment) -> Occasion:

@@ -86,6 +86,11 @@ class Handlers:
             await invitations.stop_invitations(tx, refusing.intersection(changed))
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
 
+    async def bury_customer(self, received: Received[CustomerChanged], reason: str) -> None:
+        """Pass over a change that was given up: it stands among the dead letters and keeps nobody else waiting."""
+        async with self.database.begin() as tx:
+            await customers.save_position(tx, received)
+
     async def responses(self, batch: Sequence[Received[ResponseChanged]]) -> None:
         """An invitation that was answered says so, once."""
         answered = {

@@ -43,7 +43,7 @@ async def save_customers(tx: Tx, batch: Sequence[Received[CustomerChanged]]) -> 
     ]
     upsert = Upsert(("workspace", "id"), replace=("revision", "document"), newer="revision")
     written = await insert(tx, customers, rows, upsert=upsert, returning=("workspace", "id"))
-    await _save_position(tx, batch[-1])
+    await save_position(tx, batch[-1])
     return [(row.workspace, row.id) for row in written]
 
 
@@ -67,7 +67,8 @@ async def is_fresh(tx: Tx, now: datetime) -> bool:
     return read_up_to is not None and now - read_up_to <= LONGEST_LAG
 
 
-async def _save_position(tx: Tx, last: Received[CustomerChanged]) -> None:
+async def save_position(tx: Tx, last: Received[CustomerChanged]) -> None:
+    """Note that the partition was read up to this record, itself included."""
     row = {
         "topic": last.record.topic,
         "partition": last.record.partition,
