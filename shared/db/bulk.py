@@ -4,6 +4,7 @@ PostgreSQL takes a batch as one array per column (`unnest`), so that a statement
 does not depend on the size of the batch; SQLite takes chunks of VALUES.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -79,7 +80,6 @@ async def load(
     if not keys:
         return []
     wanted = list(columns.c) if isinstance(columns, sa.Table) else list(columns)
-    rows: list[sa.Row[Any]] = []
     if tx.dialect.name == "postgresql":
         sought = _unnested(by, keys)
         matches = sa.and_(*(column == key for column, key in zip(by, sought.c, strict=True)))
@@ -87,12 +87,11 @@ async def load(
         if lock:
             statement = statement.order_by(*by).with_for_update(of=by[0].table)
         return list((await tx.execute(statement)).all())
-    step = max(1, _SQLITE_VARIABLES // len(by))
-    for start in range(0, len(keys), step):
-        chunk = list(keys[start : start + step])
-        statement = sa.select(*wanted).where(sa.tuple_(*by).in_(chunk))
-        rows += (await tx.execute(statement)).all()
-    return rows
+    each = sa.func.json_each(json.dumps(list(keys))).table_valued("value")
+    parts = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(len(by)))
+    # SQLite scans the whole table for a row in several VALUES; for a row in a subquery it takes the index.
+    statement = sa.select(*wanted).where(sa.tuple_(*by).in_(sa.select(*parts)))
+    return list((await tx.execute(statement)).all())
 
 
 async def lock(tx: Tx, table: sa.Table, keys: Sequence[tuple[Any, ...]]) -> None:
