@@ -46,7 +46,7 @@ test-unit: setup ## Pure decisions: no servers, seconds
 	@$(PYTEST) tests/unit
 
 .PHONY: test-integration
-test-integration: setup ## Each part against real Kafka and PostgreSQL
+test-integration: setup demo-data ## Each part against real Kafka and PostgreSQL
 	@$(PYTEST) tests/integration
 
 .PHONY: test-e2e
