@@ -3,11 +3,13 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
 
+from bench.measuring import cpu_seconds
 from shared.db import Database
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -38,16 +40,31 @@ def recording(database: Database) -> Iterator[Recorded]:
         sa.event.remove(engine, "before_cursor_execute", execute)
 
 
-async def run_bare(url: str, schema: str, transactions: Recorded) -> float:
-    """Run the transactions one after the other on one connection; returns the seconds it took."""
+@dataclass(frozen=True)
+class Bare:
+    """What the transactions took: on the clock, and of the CPU in this process and in the database."""
+
+    seconds: float
+    cpu_seconds: float
+    database_cpu_seconds: float
+
+
+async def run_bare(url: str, schema: str, transactions: Recorded) -> Bare:
+    """Run the transactions one after the other on one connection."""
     connection = await asyncpg.connect(url, server_settings={"search_path": schema})
     try:
-        started = time.perf_counter()
+        backend = connection.get_server_pid()
+        before = cpu_seconds(backend)
+        started, worked = time.perf_counter(), time.thread_time()
         for statements in transactions:
             async with connection.transaction():
                 for sql, arguments in statements:
                     # `fetch` prepares once and runs prepared from then on: asyncpg keeps what it has prepared.
                     await connection.fetch(sql, *arguments)
-        return time.perf_counter() - started
+        return Bare(
+            time.perf_counter() - started,
+            time.thread_time() - worked,
+            cpu_seconds(backend) - before,
+        )
     finally:
         await connection.close()
