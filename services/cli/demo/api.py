@@ -52,7 +52,9 @@ class Api:
         return await self._send(method, link, **arguments)
 
     async def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        headers = {"authorization": f"Bearer {self._context.api_key}"} | arguments.pop("headers", {})
+        headers = {"authorization": f"Bearer {self._context.api_key}"} | arguments.pop(
+            "headers", {}
+        )
         response = await self._send(method, self._context.url + path, headers=headers, **arguments)
         return answer(response)
 
@@ -64,7 +66,11 @@ class Api:
             except httpx.TransportError as error:
                 silent += 1
                 if silent == _SILENT_ATTEMPTS:
-                    raise ApiError(None, {}, f"{self._context.url} does not answer: {str(error) or type(error).__name__}") from error
+                    raise ApiError(
+                        None,
+                        {},
+                        f"{self._context.url} does not answer: {str(error) or type(error).__name__}",
+                    ) from error
                 await asyncio.sleep(_pause(silent, None))
                 continue
             busy += 1

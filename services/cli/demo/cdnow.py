@@ -34,7 +34,9 @@ def find_file(package: str = _PACKAGE) -> Path:
     for file in listed:
         if file.name == _FILE and (path := Path(str(file.locate()))).is_file():
             return path
-    raise StartupError(f"the demo's purchases ({_FILE}) are not installed: `make demo-data` installs them")
+    raise StartupError(
+        f"the demo's purchases ({_FILE}) are not installed: `make demo-data` installs them"
+    )
 
 
 def read_purchases(path: Path) -> list[Purchase]:
@@ -49,7 +51,9 @@ def read_purchases(path: Path) -> list[Purchase]:
                 at = datetime(int(day[:4]), int(day[4:6]), int(day[6:]), tzinfo=UTC)
                 purchases.append(Purchase(number, customer, at, int(cds), float(dollars)))
             except ValueError as error:
-                raise StartupError(f"{path}, line {number}, is not a purchase: {text.strip()[:80]!r}") from error
+                raise StartupError(
+                    f"{path}, line {number}, is not a purchase: {text.strip()[:80]!r}"
+                ) from error
     return purchases
 
 

@@ -41,24 +41,48 @@ class _Options:
 
 
 def demo(
-    events: Annotated[int, typer.Option(help="About how many purchases.", min=1, max=69_659)] = 10_000,
+    events: Annotated[
+        int, typer.Option(help="About how many purchases.", min=1, max=69_659)
+    ] = 10_000,
     seed: Annotated[int, typer.Option(help="Other customers, other answers.")] = 1,
-    url: Annotated[str | None, typer.Option(help="A running system instead of one started here.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="A running system instead of one started here.")
+    ] = None,
     key: Annotated[
-        str | None, typer.Option(help="With --url: a key of an empty workspace with `clock: event`.", envvar="AFTERWORD_DEMO_KEY")
+        str | None,
+        typer.Option(
+            help="With --url: a key of an empty workspace with `clock: event`.",
+            envvar="AFTERWORD_DEMO_KEY",
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="An empty directory to keep the system's files in; else they are temporary.")
+        Path | None,
+        typer.Option(
+            help="An empty directory to keep the system's files in; else they are temporary."
+        ),
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Port of the system started here; free, with --stay 8000.", min=1, max=65_535)] = None,
-    stay: Annotated[bool, typer.Option("--stay", help="Stay up afterwards, for trying things.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file too.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of the system started here; free, with --stay 8000.", min=1, max=65_535
+        ),
+    ] = None,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Stay up afterwards, for trying things.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the report to this file too.")
+    ] = None,
 ) -> None:
     """Run real purchases through the whole system, report, and judge its laws: exit code 1 when one did not hold."""
     if bool(url) != bool(key):
-        raise StartupError("--url and --key belong together: the key of an empty workspace with `clock: event`")
+        raise StartupError(
+            "--url and --key belong together: the key of an empty workspace with `clock: event`"
+        )
     if url and stay:
-        raise StartupError("--stay is for the system that is started here; the one at --url stays anyway")
+        raise StartupError(
+            "--stay is for the system that is started here; the one at --url stays anyway"
+        )
     purchases = cdnow.sample(cdnow.read_purchases(cdnow.find_file()), events, seed)
     plan = Plan.of(sales_of(purchases, seed), seed)
     at = port or (8000 if stay else system.free_port())
@@ -74,11 +98,21 @@ async def _demo(options: _Options) -> int:
     stop = asyncio.Event()
     service = Service("listen", received.receiver(), Health())
     listening = asyncio.create_task(
-        run([service], service.app, host="127.0.0.1", port=receiver_port, metrics_port=None, grace_seconds=6.0, stop=stop)
+        run(
+            [service],
+            service.app,
+            host="127.0.0.1",
+            port=receiver_port,
+            metrics_port=None,
+            grace_seconds=6.0,
+            stop=stop,
+        )
     )
     try:
         async with _opened(options, console) as contexts:
-            result = await _watched(contexts[system.DEMO], options.plan, received, receiver_port, stop)
+            result = await _watched(
+                contexts[system.DEMO], options.plan, received, receiver_port, stop
+            )
             if result is None:
                 console.print("stopped")
                 return _INTERRUPTED
@@ -94,7 +128,12 @@ async def _demo(options: _Options) -> int:
 async def _watched(
     context: Context, plan: Plan, received: Received, receiver_port: int, stop: asyncio.Event
 ) -> Result | None:
-    columns = (TextColumn("{task.description:>22}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:>22}"),
+        BarColumn(40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         url = f"http://127.0.0.1:{receiver_port}/"
         work = asyncio.create_task(run_demo(context, plan, received, url, progress))
@@ -115,7 +154,10 @@ async def _opened(options: _Options, console: Console) -> AsyncIterator[dict[str
 def _report(console: Console, result: Result, file: Path | None) -> None:
     report.show(console, result)
     if file is not None:
-        file.write_text(json.dumps(report.as_json(result), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        file.write_text(
+            json.dumps(report.as_json(result), ensure_ascii=False, indent=2) + "\n",
+            encoding="utf-8",
+        )
 
 
 async def _stay(

@@ -20,7 +20,15 @@ Document = dict[str, Any]
 
 def definitions(receiver_url: str) -> list[Document]:
     """All documents; alerts go to the receiver."""
-    return [*_units(), _journey(), _survey(), _policy(), _trigger(), _rule(), _endpoint(receiver_url)]
+    return [
+        *_units(),
+        _journey(),
+        _survey(),
+        _policy(),
+        _trigger(),
+        _rule(),
+        _endpoint(receiver_url),
+    ]
 
 
 def of_service(service: str, documents: list[Document]) -> list[Document]:
@@ -31,16 +39,31 @@ def of_service(service: str, documents: list[Document]) -> list[Document]:
 def _units() -> list[Document]:
     units: list[Document] = [{"kind": "unit", "id": COUNTRY, "name": {"en": "China", "zh": "中国"}}]
     for id, (english, chinese, _) in REGIONS.items():
-        units.append({"kind": "unit", "id": id, "name": {"en": english, "zh": chinese}, "parent": COUNTRY})
+        units.append(
+            {"kind": "unit", "id": id, "name": {"en": english, "zh": chinese}, "parent": COUNTRY}
+        )
     for store in STORES:
         name = {"en": f"Store {store.code} (synthetic)", "zh": f"{store.code} 号店（虚拟）"}
-        units.append({"kind": "unit", "id": store.unit, "name": name, "aliases": [store.code], "parent": store.region})
+        units.append(
+            {
+                "kind": "unit",
+                "id": store.unit,
+                "name": name,
+                "aliases": [store.code],
+                "parent": store.region,
+            }
+        )
     return units
 
 
 def _journey() -> Document:
     checkout = {"id": "checkout", "name": {"en": "Checkout", "zh": "付款"}}
-    return {"kind": "journey", "id": "demo-buy", "name": {"en": "Buy", "zh": "购买"}, "touchpoints": [checkout]}
+    return {
+        "kind": "journey",
+        "id": "demo-buy",
+        "name": {"en": "Buy", "zh": "购买"},
+        "touchpoints": [checkout],
+    }
 
 
 def _survey() -> Document:

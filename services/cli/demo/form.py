@@ -15,7 +15,10 @@ class Page:
 
     def filled(self, answers: dict[str, str]) -> list[tuple[str, str]]:
         """What is sent when the customer answers; what the page does not ask is not sent."""
-        return [*self.hidden, *((name, text) for name, text in answers.items() if name in self.names)]
+        return [
+            *self.hidden,
+            *((name, text) for name, text in answers.items() if name in self.names),
+        ]
 
 
 def read_form(html: str, url: str) -> Page | None:

@@ -85,7 +85,11 @@ def _decided(sent: Sent, seen: Seen) -> Law:
     ended = {d.event for d in seen.decisions if d.outcome != "pending"}
     missing = sent.events - ended
     numbers = f"{len(sent.events & ended):,} of {len(sent.events):,} accepted events"
-    return Law("Every accepted event has its decision", not missing, numbers + _examples("without", missing))
+    return Law(
+        "Every accepted event has its decision",
+        not missing,
+        numbers + _examples("without", missing),
+    )
 
 
 def _one_invitation(seen: Seen) -> Law:
@@ -96,7 +100,9 @@ def _one_invitation(seen: Seen) -> Law:
     if invited != len(seen.invitations):
         numbers += f", yet {invited:,} decisions say invited"
     held = not more and invited == len(seen.invitations)
-    return Law("One invitation per transaction at most", held, numbers + _examples("more than one", more))
+    return Law(
+        "One invitation per transaction at most", held, numbers + _examples("more than one", more)
+    )
 
 
 def _asked_once(sent: Sent, seen: Seen) -> Law:
@@ -110,7 +116,9 @@ def _asked_once(sent: Sent, seen: Seen) -> Law:
 def _left_in_peace(sent: Sent, seen: Seen) -> Law:
     gaps = list(_gaps(seen.invitations))
     broken = {customer for customer, gap in gaps if gap < sent.policy}
-    closest = f", closest {min(gap for _, gap in gaps) / timedelta(days=1):.1f} days" if gaps else ""
+    closest = (
+        f", closest {min(gap for _, gap in gaps) / timedelta(days=1):.1f} days" if gaps else ""
+    )
     name = f"Nobody is asked again within {sent.policy.days} days"
     numbers = f"{len(gaps):,} repeated invitations{closest}"
     return Law(name, not broken, numbers + _examples("too soon", broken))
@@ -128,7 +136,9 @@ def _counted_once(sent: Sent, seen: Seen) -> Law:
     wrong = [f"{name} {n:,}" for name, n in counts.items() if n != len(sent.forms)]
     each_once = Counter(seen.responses) == Counter(sent.forms)
     numbers = f"{len(sent.forms):,} forms accepted"
-    numbers += f", but {', '.join(wrong)}" if wrong else f" = responses = n {' = n '.join(seen.scored)}"
+    numbers += (
+        f", but {', '.join(wrong)}" if wrong else f" = responses = n {' = n '.join(seen.scored)}"
+    )
     return Law("Every answer counts exactly once", not wrong and each_once, numbers)
 
 
@@ -143,12 +153,16 @@ def _delivered(sent: Sent, seen: Seen) -> Law:
         numbers += f"; {undelivered:,} deliveries not done"
     if seen.forged:
         numbers += f"; {seen.forged:,} not genuine"
-    return Law("Every alert is delivered and verified", held, numbers + _examples("missing", missing))
+    return Law(
+        "Every alert is delivered and verified", held, numbers + _examples("missing", missing)
+    )
 
 
 def _none_dead(seen: Seen) -> Law:
     dead = [f"{service} {n:,}" for service, n in seen.dead.items() if n]
-    return Law("Nothing is in dead letters", not dead, ", ".join(dead) or f"0 in {len(seen.dead)} services")
+    return Law(
+        "Nothing is in dead letters", not dead, ", ".join(dead) or f"0 in {len(seen.dead)} services"
+    )
 
 
 def _examples(what: str, found: Iterable[str]) -> str:

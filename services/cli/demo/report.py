@@ -33,7 +33,11 @@ def show(console: Console, result: Result) -> None:
     _put(console, "What happened", _facts(result))
     _put(console, "What became of the events", _decisions(result))
     _put(console, "Net Promoter Score by month", _scores(result.scores["month"], truth.month))
-    _put(console, "Net Promoter Score by store region", _scores(result.scores["region"], truth.region))
+    _put(
+        console,
+        "Net Promoter Score by store region",
+        _scores(result.scores["region"], truth.region),
+    )
     console.print(Padding(_dip(result, truth), (0, 2)))
     console.print(
         "  [dim]● those who answered, ─ the 95 % interval of that; ◆ all who were asked, as the model knows them: "
@@ -41,9 +45,19 @@ def show(console: Console, result: Result) -> None:
     )
     _put(console, "Laws", _laws(result))
     if result.given_up:
-        console.print(Padding(f"[red]Nothing moved any more, so it was not waited further: {result.given_up}", (1, 2, 0, 2)))
+        console.print(
+            Padding(
+                f"[red]Nothing moved any more, so it was not waited further: {result.given_up}",
+                (1, 2, 0, 2),
+            )
+        )
     if result.visits.refused:
-        console.print(Padding(f"[red]{len(result.visits.refused):,} forms were not taken, e.g. {result.visits.refused[0]}", (1, 2, 0, 2)))
+        console.print(
+            Padding(
+                f"[red]{len(result.visits.refused):,} forms were not taken, e.g. {result.visits.refused[0]}",
+                (1, 2, 0, 2),
+            )
+        )
     console.print()
 
 
@@ -55,7 +69,10 @@ def as_json(result: Result) -> dict[str, Any]:
         "held": result.held,
         "laws": [asdict(law) for law in result.laws],
         "facts": dict(_fact_rows(result)),
-        "decisions": {f"{outcome}: {reason}" if reason else outcome: n for (outcome, reason), n in _outcomes(result)},
+        "decisions": {
+            f"{outcome}: {reason}" if reason else outcome: n
+            for (outcome, reason), n in _outcomes(result)
+        },
         "scores": {by: [asdict(score) for score in scores] for by, scores in result.scores.items()},
         "everybody": {"month": truth.month, "region": truth.region},
         "seconds": {name: round(seconds, 3) for name, seconds in result.seconds.items()},
@@ -74,13 +91,23 @@ def invite(console: Console, demo: Context, own: Context, path: Path, result: Re
     console.print(f"  {own.url}   Ctrl-C ends it", soft_wrap=True)
     console.print()
     console.print("  [bold]1[/]  Open a link that nobody has answered yet", soft_wrap=True)
-    console.print(f"     {unanswered.link if unanswered else '(all were answered)'}", soft_wrap=True)
-    console.print("  [bold]2[/]  Read a score: the Net Promoter Score of each region", soft_wrap=True)
-    console.print(f"     {curl} '{demo.url}/v1/scores?metric={METRIC}&by=org@2'", markup=False, soft_wrap=True)
+    console.print(
+        f"     {unanswered.link if unanswered else '(all were answered)'}", soft_wrap=True
+    )
+    console.print(
+        "  [bold]2[/]  Read a score: the Net Promoter Score of each region", soft_wrap=True
+    )
+    console.print(
+        f"     {curl} '{demo.url}/v1/scores?metric={METRIC}&by=org@2'", markup=False, soft_wrap=True
+    )
     console.print("  [bold]3[/]  Why was this customer not asked?", soft_wrap=True)
-    console.print(f"     {curl} '{demo.url}/v1/decisions?event={silenced}'", markup=False, soft_wrap=True)
+    console.print(
+        f"     {curl} '{demo.url}/v1/decisions?event={silenced}'", markup=False, soft_wrap=True
+    )
     console.print()
-    console.print("  The workspace [bold]dev[/] is empty and yours; other commands use it:", soft_wrap=True)
+    console.print(
+        "  The workspace [bold]dev[/] is empty and yours; other commands use it:", soft_wrap=True
+    )
     console.print("     afterword apply -f examples/quickstart", markup=False, soft_wrap=True)
     console.print(f"  Its key is {own.api_key} (kept in {path})", markup=False, soft_wrap=True)
     console.print(table)
@@ -90,7 +117,9 @@ def _title(result: Result) -> str:
     sales = list(result.plan.sales.values())
     customers = customers_of([sale.purchase for sale in sales])
     first, last = sales[0].at, sales[-1].at
-    return f"{len(sales):,} purchases of {customers:,} CDNOW customers, {first:%Y-%m} to {last:%Y-%m}"
+    return (
+        f"{len(sales):,} purchases of {customers:,} CDNOW customers, {first:%Y-%m} to {last:%Y-%m}"
+    )
 
 
 def _put(console: Console, title: str, table: Table) -> None:
@@ -112,11 +141,23 @@ def _fact_rows(result: Result) -> list[tuple[str, str]]:
     sent = len(plan.schedule.sales)
     flow = seconds["sending"] + seconds["deciding"]
     return [
-        ("events sent", f"{sent:,}   {len(plan.schedule.twice):,} of them twice, {len(plan.schedule.late):,} late, in {seconds['sending']:.1f} s: {sent / seconds['sending']:,.0f} events/s"),
-        ("events decided", f"{len(result.seen.decisions):,}   {flow:.1f} s after the first was sent: {len(plan.sales) / flow:,.0f} events/s from end to end"),
+        (
+            "events sent",
+            f"{sent:,}   {len(plan.schedule.twice):,} of them twice, {len(plan.schedule.late):,} late, in {seconds['sending']:.1f} s: {sent / seconds['sending']:,.0f} events/s",
+        ),
+        (
+            "events decided",
+            f"{len(result.seen.decisions):,}   {flow:.1f} s after the first was sent: {len(plan.sales) / flow:,.0f} events/s from end to end",
+        ),
         ("customers asked", f"{asked:,}   {_share(asked, len(plan.sales))} of the purchases"),
-        ("forms answered", f"{answered:,}   {_share(answered, asked)} of those asked, in {seconds['answering']:.1f} s; {visits.comments:,} with a reason, {visits.sent_twice:,} sent twice"),
-        ("alerts", f"{len(result.seen.alerts):,}   raised; {len(result.seen.verified):,} arrived with a genuine signature"),
+        (
+            "forms answered",
+            f"{answered:,}   {_share(answered, asked)} of those asked, in {seconds['answering']:.1f} s; {visits.comments:,} with a reason, {visits.sent_twice:,} sent twice",
+        ),
+        (
+            "alerts",
+            f"{len(result.seen.alerts):,}   raised; {len(result.seen.verified):,} arrived with a genuine signature",
+        ),
     ]
 
 
@@ -138,7 +179,12 @@ def _outcomes(result: Result) -> Iterable[tuple[tuple[str, str | None], int]]:
 def _decisions(result: Result) -> Table:
     table = _table(("decision", "left"), ("reason", "left"), ("events", "right"), ("", "right"))
     for (outcome, reason), n in _outcomes(result):
-        table.add_row(outcome, (reason or "").replace("_", " "), f"{n:,}", _share(n, len(result.seen.decisions)))
+        table.add_row(
+            outcome,
+            (reason or "").replace("_", " "),
+            f"{n:,}",
+            _share(n, len(result.seen.decisions)),
+        )
     return table
 
 
@@ -179,7 +225,14 @@ def _strip(score: Score, whole: float | None, low: float, high: float) -> str:
 
 def _dip(result: Result, truth: Truth) -> str:
     wanted = (DIP_MONTH, f"{COUNTRY}/{DIP_REGION}")
-    found = next((s for s in result.scores["month and region"] if _month(s.group[0]) == wanted[0] and s.group[1] == wanted[1]), None)
+    found = next(
+        (
+            s
+            for s in result.scores["month and region"]
+            if _month(s.group[0]) == wanted[0] and s.group[1] == wanted[1]
+        ),
+        None,
+    )
     name = REGIONS[DIP_REGION][0]
     if found is None or truth.dip is None:
         return f"[dim]The model's bad month ({name}, {DIP_MONTH}) has no answers in a sample this small"

@@ -15,7 +15,9 @@ _BATCH_TYPE = "application/cloudevents-batch+json"
 async def check_empty(api: Api) -> None:
     """Raises `StartupError` when the workspace has decisions already: the laws are judged over all it holds."""
     if (await api.get("/v1/decisions", limit=1))["items"]:
-        raise StartupError("the workspace has events already; the demo needs an empty one with `clock: event`")
+        raise StartupError(
+            "the workspace has events already; the demo needs an empty one with `clock: event`"
+        )
 
 
 async def define(api: Api, receiver_url: str) -> str:
@@ -32,7 +34,9 @@ async def define(api: Api, receiver_url: str) -> str:
         if not unresolved and rest.quiet:
             return secret
         if await patience.spent(len(unresolved), rest):
-            raise AfterwordError(f"the definitions did not reach all services: {rest.why or unresolved}")
+            raise AfterwordError(
+                f"the definitions did not reach all services: {rest.why or unresolved}"
+            )
 
 
 async def send(api: Api, schedule: Schedule, on_sent: Callable[[int], None]) -> None:

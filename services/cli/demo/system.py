@@ -45,7 +45,9 @@ async def _serve(data: Path, port: int) -> None:
 
 
 def _wait_for_end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    while os.read(sys.stdin.fileno(), 4096):  # not through a buffer, whose lock the interpreter's end waits for
+    while os.read(
+        sys.stdin.fileno(), 4096
+    ):  # not through a buffer, whose lock the interpreter's end waits for
         pass
     loop.call_soon_threadsafe(stop.set)
 
@@ -88,7 +90,9 @@ async def embedded(data: Path, port: int) -> AsyncIterator[dict[str, Context]]:
     except ApiError as error:
         if child.returncode is None:
             raise
-        raise StartupError(f"the embedded system ended by itself: {_last_line(data / _LOG)}") from error
+        raise StartupError(
+            f"the embedded system ended by itself: {_last_line(data / _LOG)}"
+        ) from error
     finally:
         await _end(child)
 
@@ -100,7 +104,9 @@ def _check_free(port: int) -> None:
         try:
             made.bind(("127.0.0.1", port))
         except OSError as error:
-            raise StartupError(f"cannot listen on port {port}: {error.strerror}; choose another with --port") from error
+            raise StartupError(
+                f"cannot listen on port {port}: {error.strerror}; choose another with --port"
+            ) from error
 
 
 async def _wait_until_ready(child: asyncio.subprocess.Process, url: str, log: Path) -> None:

@@ -41,4 +41,8 @@ def _exact(groups: dict[str, list[int]]) -> dict[str, float]:
 
 
 def _inside(scores: list[Score], exact: dict[str, float]) -> list[bool]:
-    return [score.low <= exact[score.group[0]] <= score.high for score in scores if score.group[0] in exact]
+    return [
+        score.low <= exact[score.group[0]] <= score.high
+        for score in scores
+        if score.group[0] in exact
+    ]

@@ -81,5 +81,9 @@ async def _again(
     """A second tap on the button: it must show thanks and change nothing."""
     page = await _send(api, action, fields, headers)
     if page.status_code != 303:
-        raise ApiError(page.status_code, {}, f"a form sent twice was answered {page.status_code}, not with thanks")
+        raise ApiError(
+            page.status_code,
+            {},
+            f"a form sent twice was answered {page.status_code}, not with thanks",
+        )
     done.sent_twice += 1

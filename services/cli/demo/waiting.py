@@ -93,4 +93,7 @@ async def until_settled(
         if scored >= answers and arrived >= alerts and not pending and rest.quiet:
             return None
         if await patience.spent(scored, arrived, rest):
-            return rest.why or f"the scores count {scored:,} of {answers:,}, {arrived:,} of {alerts:,} alerts arrived"
+            return (
+                rest.why
+                or f"the scores count {scored:,} of {answers:,}, {arrived:,} of {alerts:,} alerts arrived"
+            )

@@ -12,7 +12,9 @@ START = datetime(1997, 1, 1, tzinfo=UTC)
 
 
 def invitation(event: str, customer: str, day: int) -> Invitation:
-    return Invitation(f"i{event}", event, f"CD-{event}", customer, START + timedelta(days=day), "http://x/s/t")
+    return Invitation(
+        f"i{event}", event, f"CD-{event}", customer, START + timedelta(days=day), "http://x/s/t"
+    )
 
 
 SENT = Sent(
@@ -53,7 +55,16 @@ def test_all_hold() -> None:
 @pytest.mark.parametrize(
     ("law", "change"),
     [
-        (DECIDED, {"decisions": [*SEEN.decisions[:2], Decision("3", "pending", "delay"), SEEN.decisions[3]]}),
+        (
+            DECIDED,
+            {
+                "decisions": [
+                    *SEEN.decisions[:2],
+                    Decision("3", "pending", "delay"),
+                    SEEN.decisions[3],
+                ]
+            },
+        ),
         (COUNTED, {"responses": ["i1"]}),
         (COUNTED, {"responses": ["i1", "i1"]}),
         (COUNTED, {"responses": ["i1", "i2", "i2"]}),

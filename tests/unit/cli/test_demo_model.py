@@ -34,7 +34,10 @@ def test_the_same_seed_gives_the_same_replies_in_any_order() -> None:
 def test_behaviour_is_as_documented() -> None:
     customers = Customers(1)
     replies = [customers.reply(sale) for sale in sales(4_000)]
-    assert abs(mean(r.answers for r in replies) - (model.LEAST_WILLING + model.MOST_WILLING) / 2) < 0.03
+    assert (
+        abs(mean(r.answers for r in replies) - (model.LEAST_WILLING + model.MOST_WILLING) / 2)
+        < 0.03
+    )
     assert abs(mean(r.language == "zh" for r in replies) - model.CHINESE) < 0.03
     assert abs(mean(r.clicks for r in replies) - model.CLICKS_SCORE) < 0.03
     assert all(0 <= r.score <= 10 for r in replies)
@@ -51,7 +54,11 @@ def test_who_answers_does_not_depend_on_what_they_would_say() -> None:
 
 def test_only_the_bad_month_of_the_bad_region_is_bad() -> None:
     bad = mean(scores(MARCH, SOUTH))
-    for at, store in ((MARCH, EAST), (MARCH - timedelta(days=30), SOUTH), (MARCH + timedelta(days=30), SOUTH)):
+    for at, store in (
+        (MARCH, EAST),
+        (MARCH - timedelta(days=30), SOUTH),
+        (MARCH + timedelta(days=30), SOUTH),
+    ):
         assert mean(scores(at, store)) - bad > 1
 
 

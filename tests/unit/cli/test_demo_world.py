@@ -17,7 +17,13 @@ HEADING = " customer_id  date number_of_cds  dollar_value\n"
 
 def purchases(n: int, customers: int = 50) -> list[Purchase]:
     return [
-        Purchase(i + 2, f"{i % customers:05}", datetime(1997, 1 + i % 12, 1 + i % 28, tzinfo=UTC), 1, 10.0)
+        Purchase(
+            i + 2,
+            f"{i % customers:05}",
+            datetime(1997, 1 + i % 12, 1 + i % 28, tzinfo=UTC),
+            1,
+            10.0,
+        )
         for i in range(n)
     ]
 
@@ -30,7 +36,9 @@ def test_reads_lines_with_their_numbers(tmp_path: Path) -> None:
     assert (second.line, second.cds, second.dollars) == (3, 5, 77.0)
 
 
-@pytest.mark.parametrize("line", ["00002 19971312 1 3.00", "00002 19970112 1", "00002 19970112 x 3.00"])
+@pytest.mark.parametrize(
+    "line", ["00002 19971312 1 3.00", "00002 19970112 1", "00002 19970112 x 3.00"]
+)
 def test_names_the_line_that_is_no_purchase(tmp_path: Path, line: str) -> None:
     file = tmp_path / "log.txt"
     file.write_text(HEADING + " 00001 19970101  1   11.77\n" + line + "\n")
@@ -48,7 +56,9 @@ def test_samples_customers_with_all_their_purchases() -> None:
     chosen = sample(everything, 100, seed=1)
     customers = {purchase.customer for purchase in chosen}
     assert 100 <= len(chosen) < 120
-    assert sorted(chosen, key=lambda p: p.line) == [p for p in everything if p.customer in customers]
+    assert sorted(chosen, key=lambda p: p.line) == [
+        p for p in everything if p.customer in customers
+    ]
     assert chosen == sample(everything, 100, seed=1)
     assert chosen != sample(everything, 100, seed=2)
 
