@@ -12,6 +12,10 @@ class Unavailable(AfterwordError):
     """
 
 
+class TurnedAway(Unavailable):
+    """The dependency answers and does not know us or what we ask for: at a start the settings are wrong."""
+
+
 class Undecodable(AfterwordError):
     """Bytes that can never become a message; they go to the dead-letter topic."""
 

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from shared.db import Database, Tx
-from shared.errors import StartupError, Unavailable
+from shared.errors import StartupError, TurnedAway, Unavailable
 from shared.telemetry import log
 
 _ADVISORY_LOCK = 0x4166_7465_7277
@@ -89,9 +89,11 @@ async def open_gate(database: Database, schema: Schema, stop: asyncio.Event) -> 
 
 
 async def refuse_wrong_schema(database: Database, schema: Schema) -> None:
-    """At start: raise `StartupError` when the database is there and its schema does not fit."""
+    """At start: raise `StartupError` when the database is there and turns us away, or its schema does not fit."""
     try:
         problem = await problem_with(database, schema)
+    except TurnedAway as error:
+        raise StartupError(f"{error}: correct AFTERWORD_DATABASE_URL") from error
     except Unavailable:
         return
     if problem is not None:

@@ -13,12 +13,12 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.db import one_hop
-from shared.errors import StartupError, Unavailable
+from shared.errors import StartupError, TurnedAway, Unavailable
 from shared.signals import Signal
 
 
@@ -35,6 +35,9 @@ Tx = AsyncConnection
 _WAKE = "afterword.wake"
 _RETRIABLE_SQLSTATE = ("08", "40", "53", "55P03", "57014", "57P", "58", "25006", "25P03")
 """Connection, rollback (deadlock, serialisation), resources, lock timeout, cancel, shutdown, I/O, fail-over."""
+_TURNED_AWAY_SQLSTATE = ("28", "3D")
+"""No such role, a wrong password, no such database: nothing that a record could be to blame for."""
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _RETRIABLE_SQLITE = ("locked", "disk", "full", "unable to open", "readonly")
 
 
@@ -102,7 +105,7 @@ async def open_database(url: str, service: str) -> AsyncIterator[Database]:
     """Open `postgresql://...` (one schema per service) or `sqlite:///directory` (one file per service).
 
     Connects lazily: a database that is down shows at the first use, as `Unavailable`.
-    Raises `StartupError` for another scheme.
+    Raises `StartupError` for a URL that can never work.
     """
     if url.startswith(("postgresql://", "postgres://")):
         database = _open_postgresql(url, service)
@@ -122,8 +125,17 @@ async def open_database(url: str, service: str) -> AsyncIterator[Database]:
 
 
 def _open_postgresql(url: str, service: str) -> Database:
-    parsed = make_url(url).set(drivername="postgresql+asyncpg")
+    try:
+        parsed = make_url(url).set(drivername="postgresql+asyncpg")
+    except (ArgumentError, ValueError) as error:
+        raise StartupError(
+            "AFTERWORD_DATABASE_URL must read postgresql://user:password@host:port/database"
+        ) from error
     query = dict(parsed.query)
+    if unknown := query.keys() - {"sslmode", "sslrootcert"}:
+        raise StartupError(
+            f"AFTERWORD_DATABASE_URL: {min(unknown)!r} is not understood, only sslmode and sslrootcert are"
+        )
     arguments: dict[str, Any] = {
         "timeout": 5,
         "command_timeout": 60,
@@ -151,11 +163,27 @@ def _open_postgresql(url: str, service: str) -> Database:
 
 
 def _tls(mode: str, root: Any) -> ssl.SSLContext | str:
-    return ssl.create_default_context(cafile=root) if mode == "verify-full" else mode
+    if mode not in _SSL_MODES:
+        raise StartupError(
+            f"AFTERWORD_DATABASE_URL: sslmode must be one of {', '.join(_SSL_MODES)}, not {mode!r}"
+        )
+    if mode != "verify-full":
+        return mode
+    try:
+        return ssl.create_default_context(cafile=root)
+    except OSError as error:
+        raise StartupError(
+            f"AFTERWORD_DATABASE_URL: sslrootcert {root} cannot be used: {error.strerror}"
+        ) from error
 
 
 def _open_sqlite(directory: Path, service: str) -> Database:
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(
+            f"the directory {directory} cannot be used for the database: {error.strerror}"
+        ) from error
     url = f"sqlite+aiosqlite:///{directory / service}.db"
     shared: dict[str, Any] = {"module": one_hop.Module(), "max_overflow": 0, "pool_timeout": 30}
     writer = create_async_engine(url, pool_size=1, **shared, **_JSON)
@@ -191,6 +219,8 @@ async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if str(getattr(error.orig, "sqlstate", None)).startswith(_TURNED_AWAY_SQLSTATE):
+            raise TurnedAway(f"database: {_brief(error)}") from error
         if _retriable(error):
             raise Unavailable(f"database: {_brief(error)}") from error
         raise
