@@ -27,7 +27,12 @@ def encode_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-_JSON: dict[str, Any] = {"json_serializer": encode_json, "json_deserializer": msgspec.json.decode}
+_ENGINE: dict[str, Any] = {
+    "json_serializer": encode_json,
+    "json_deserializer": msgspec.json.decode,
+    "hide_parameters": True,
+}
+"""Of every engine; what an error says goes to logs and dead letters, so it does not repeat the values of rows."""
 
 Tx = AsyncConnection
 """A connection inside a database transaction; what a store function takes second, after nothing but itself."""
@@ -156,7 +161,7 @@ def _open_postgresql(url: str, service: str) -> Database:
         pool_timeout=5,
         pool_pre_ping=True,
         connect_args=arguments,
-        **_JSON,
+        **_ENGINE,
     )
     reader = engine.execution_options(isolation_level="AUTOCOMMIT")
     return Database(service, "postgresql", engine, reader)
@@ -186,8 +191,8 @@ def _open_sqlite(directory: Path, service: str) -> Database:
         ) from error
     url = f"sqlite+aiosqlite:///{directory / service}.db"
     shared: dict[str, Any] = {"module": one_hop.Module(), "max_overflow": 0, "pool_timeout": 30}
-    writer = create_async_engine(url, pool_size=1, **shared, **_JSON)
-    reader = create_async_engine(url, pool_size=4, **shared, **_JSON)
+    writer = create_async_engine(url, pool_size=1, **shared, **_ENGINE)
+    reader = create_async_engine(url, pool_size=4, **shared, **_ENGINE)
     for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
         _prepare_sqlite(engine, begin, query_only=engine is reader)
     return Database(service, "sqlite", writer, reader)

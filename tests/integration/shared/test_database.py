@@ -230,6 +230,15 @@ async def test_a_broken_statement_is_not_called_unavailable(database: Database) 
             await tx.execute(sa.text("SELECT no_such_column FROM things"))
 
 
+async def test_an_error_does_not_repeat_the_values_of_its_rows(database: Database) -> None:
+    secret = {"contact": {"email": "mei@example.com"}}
+    with pytest.raises(sa.exc.DBAPIError) as raised:
+        async with database.begin() as tx:
+            await insert(tx, things, [thing("a", document=secret, revision=None)])
+    assert "revision" in str(raised.value)
+    assert "mei@example.com" not in str(raised.value)
+
+
 async def test_a_database_that_is_down_is_unavailable() -> None:
     async with open_database("postgresql://nobody@127.0.0.1:1/none", "probe") as opened:
         opened.gate = None
