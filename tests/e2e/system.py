@@ -157,6 +157,7 @@ def distributed(
     database_url: str,
     workspaces: dict[str, dict[str, Any]] | None = None,
     replicas: dict[str, int] | None = None,
+    settings: dict[str, str] | None = None,
 ) -> System:
     """Prepare topics and schemas and describe the processes; none is started yet. Extra replicas of a service are
     named SERVICE-2, ...; the client talks to the first."""
@@ -166,6 +167,7 @@ def distributed(
         "AFTERWORD_LOG_URL": log_url,
         "AFTERWORD_DATABASE_URL": database_url,
         "AFTERWORD_PUBLIC_URL": urls["ingest"],
+        **(settings or {}),
     }
     processes: dict[str, Process] = {}
     for name in SERVICES:
