@@ -14,6 +14,7 @@ from services.ingest.rules.responses import Answered, Joined
 from services.ingest.rules.text import allowed, trouble
 from services.ingest.store import invitations, joining, surveys
 from shared.auth import Principal
+from shared.contracts.events import MAX_EVENT_BYTES
 from shared.contracts.values import Answer
 from shared.db import Tx, now
 from shared.definitions.documents import Identifier, Locale
@@ -24,6 +25,9 @@ CustomerId = Annotated[str, Field(min_length=1, max_length=255)]
 
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Older answers are typing errors; the oldest times of all do not even fit a database."""
+
+MAX_DIMENSIONS: Final = 20
+"""As many as a trigger may map."""
 
 _CLOCKS: Final = timedelta(minutes=5)
 """How far an app's clock may be ahead of the database's."""
@@ -57,7 +61,13 @@ class ResponseWish(Body):
     invitation: Identifier | None = None
     customer: CustomerId | None = None
     data: dict[str, Any] | None = None
-    dimensions: dict[Identifier, Annotated[str, Field(min_length=1, max_length=255)]] | None = None
+    dimensions: (
+        Annotated[
+            dict[Identifier, Annotated[str, Field(min_length=1, max_length=255)]],
+            Field(max_length=MAX_DIMENSIONS),
+        ]
+        | None
+    ) = None
     journey: Identifier | None = None
     touchpoint: Identifier | None = None
     channel: Identifier | None = None
@@ -114,8 +124,11 @@ def _misplaced(body: ResponseWish) -> list[FieldError]:
 
 
 def _unfit(body: ResponseWish) -> list[FieldError]:
-    """Texts and numbers that an event could not bring either, or that no reader could hold."""
+    """What an event could not bring either, or what no reader, nor a record of the log, could hold."""
     errors = []
+    size = len(msgspec.json.encode(body.data or {}))
+    if size > MAX_EVENT_BYTES:
+        errors.append(FieldError("data", f"is {size:,} bytes", f"at most {MAX_EVENT_BYTES:,}"))
     if body.customer is not None and not allowed(body.customer):
         errors.append(FieldError("customer", "has a control character", "printable text"))
     if found := trouble(body.data or {}, "data"):

@@ -83,6 +83,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"extra": 1}, "extra"),
     ({"answers": {"recommend": 10**30}}, "answers.recommend"),
     ({"data": {"n": 10**39}}, "data.n"),
+    ({"data": {"basket": "x" * 256 * 1024}}, "data"),
+    ({"dimensions": {f"d{n}": "x" for n in range(21)}}, "dimensions"),
     ({"customer": "a\x01"}, "customer"),
 ]
 
