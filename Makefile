@@ -67,6 +67,10 @@ fmt: setup ## Format, and fix what can be fixed safely
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
+.PHONY: docs
+docs: setup ## The interface written down anew: OpenAPI and AsyncAPI in docs/api
+	@$(BIN)/python -m services.cli.describe
+
 .PHONY: check
 check: lint types imports ## Exactly what CI runs before the tests
 
