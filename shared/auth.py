@@ -158,14 +158,14 @@ class Access:
             raise StartupError(
                 f"cannot read the access file {self.path}: {error.strerror}"
             ) from error
-        except yaml.YAMLError as error:
-            raise StartupError(
-                f"the access file {self.path} is not YAML: {error}".replace("\n", " ")
-            ) from error
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             at = ".".join(str(part) for part in first["loc"])
             raise StartupError(f"the access file {self.path}: {at}: {first['msg']}") from error
+        except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a date that no calendar has
+            raise StartupError(
+                f"the access file {self.path} is not YAML: {error}".replace("\n", " ")
+            ) from error
         _check(self.path, document)
         self.workspaces = {workspace.id: workspace for workspace in document.workspaces}
         self._keys = {key.id: key for key in document.keys}

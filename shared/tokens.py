@@ -42,7 +42,7 @@ class KeyRing:
             name, _, encoded = part.strip().partition(":")
             try:
                 key = base64.b64decode(encoded, validate=True)
-            except binascii.Error as error:
+            except ValueError as error:  # also for what is not ASCII
                 raise StartupError(
                     f"AFTERWORD_TOKEN_KEYS: the key {name!r} is not base64"
                 ) from error

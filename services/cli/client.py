@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from services.cli.context import Context
-from shared.errors import AfterwordError
+from shared.errors import AfterwordError, StartupError
 
 
 class ApiError(AfterwordError):
@@ -19,12 +19,15 @@ class ApiError(AfterwordError):
 
 def open_client(context: Context, *, timeout_seconds: float = 30.0) -> httpx.Client:
     """A client of the context's system; give its answers to `answer`."""
-    return httpx.Client(
-        base_url=context.url,
-        headers={"authorization": f"Bearer {context.api_key}"},
-        timeout=timeout_seconds,
-        trust_env=False,
-    )
+    try:
+        return httpx.Client(
+            base_url=context.url,
+            headers={"authorization": f"Bearer {context.api_key}"},
+            timeout=timeout_seconds,
+            trust_env=False,
+        )
+    except httpx.InvalidURL as error:
+        raise StartupError(f"AFTERWORD_URL {context.url} is not a URL: {error}") from error
 
 
 def answer(response: httpx.Response) -> Any:

@@ -42,7 +42,7 @@ def read_context() -> Context:
     stored: dict[str, str] = {}
     path = context_path()
     if path.exists():
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = _loaded(path)
         stored = loaded if isinstance(loaded, dict) else {}
     url = os.environ.get("AFTERWORD_URL") or stored.get("url")
     key = os.environ.get("AFTERWORD_API_KEY") or stored.get("api_key")
@@ -50,4 +50,18 @@ def read_context() -> Context:
         raise StartupError(
             "no system to talk to: start one with `afterword dev`, or set AFTERWORD_URL and AFTERWORD_API_KEY"
         )
+    if not url.startswith(("http://", "https://")) or not key.isascii() or not key.isprintable():
+        raise StartupError(
+            "AFTERWORD_URL must be the origin of a system, such as http://127.0.0.1:8000,"
+            " and AFTERWORD_API_KEY a key of it, such as `afterword dev` prints"
+        )
     return Context(url.rstrip("/"), key)
+
+
+def _loaded(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        raise StartupError(
+            f"the context file {path} cannot be read: remove it, `afterword dev` writes a new one"
+        ) from error

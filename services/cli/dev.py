@@ -22,6 +22,7 @@ from services.cli.paths import SERVICES
 from shared.auth import hash_secret, mint_key
 from shared.errors import StartupError
 from shared.http.serve import Service, run
+from shared.log.embedded.lock import hold_directory
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 
@@ -58,22 +59,21 @@ async def _dev(port: int, data: Path, key: str | None) -> None:
     url = f"http://127.0.0.1:{port}"
     async with open_embedded(data, url) as system:
         context = Context(url, presented)
-        path = write_context(context)
         stop = asyncio.Event()
         for service in system.services:
             if service.name == "trigger":
                 service.work.append(lambda stop: follow_links(context, stop))
-        await serve_embedded(system, port, stop, on_started=lambda: _welcome(context, path, data))
+        await serve_embedded(system, port, stop, on_started=lambda: _welcome(context, data))
 
 
 def prepare(
     data: Path, workspaces: dict[str, dict[str, Any]], *, key: str | None = None
 ) -> dict[str, str]:
-    """Make the directory, its token keys and its access file, and return a key for each workspace.
+    """Make the directory, its token keys and its access file, and return a key for each workspace. Raises
+    `StartupError` while a system runs on the directory, whose keys must go on working.
 
     The access file holds hashes, so a second start mints new keys unless one is given; the old ones stop working.
     """
-    data.mkdir(parents=True, exist_ok=True)
     keys = {name: _key(name, key if name == WORKSPACE else None) for name in workspaces}
     document = {
         "workspaces": [{"id": name} | fields for name, fields in workspaces.items()],
@@ -82,10 +82,11 @@ def prepare(
             for name, (id, _, hashed) in keys.items()
         ],
     }
-    _write_private(data / "access.yaml", yaml.safe_dump(document))
-    ring = data / "token-keys"
-    if not ring.exists():
-        _write_private(ring, "dev:" + base64.b64encode(secrets.token_bytes(32)).decode())
+    with hold_directory(data):
+        _write_private(data / "access.yaml", yaml.safe_dump(document))
+        ring = data / "token-keys"
+        if not ring.exists():
+            _write_private(ring, "dev:" + base64.b64encode(secrets.token_bytes(32)).decode())
     return {name: presented for name, (_, presented, _) in keys.items()}
 
 
@@ -147,7 +148,8 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _welcome(context: Context, path: Path, data: Path) -> None:
+def _welcome(context: Context, data: Path) -> None:
+    path = write_context(context)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"Afterword is up at {context.url} (workspace {WORKSPACE}, data in {data})")
     console.print(f"API key: {context.api_key}")

@@ -60,8 +60,9 @@ def test_an_edit_is_noticed_and_a_broken_one_leaves_the_last_good_state(tmp_path
     os.utime(path, ns=(1, 1))
     assert access.authenticate(old["acme"]) is None
     assert access.authenticate(new["acme"]) is not None
-    path.write_text("workspaces: [", encoding="utf-8")
-    assert access.authenticate(new["acme"]) is not None
+    for broken in (b"workspaces: [", b"\xff\xfe", b"since: 2026-13-45"):
+        path.write_bytes(broken)
+        assert access.authenticate(new["acme"]) is not None
 
 
 BAD: list[tuple[Any, str]] = [
