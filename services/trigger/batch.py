@@ -67,15 +67,20 @@ def described(event: str, source: str, type: str) -> str:
     return f"the event {event} of {source} ({type})"
 
 
-def meet(fresh: Sequence[Received[Event]], books: Books, moment: Moment, new_id: Callable[[], str]) -> list[Candidate]:
+def meet(
+    fresh: Sequence[Received[Event]], books: Books, moment: Moment, new_id: Callable[[], str]
+) -> list[Candidate]:
     """One candidate per event and trigger that listens to its type, in log order, then by priority."""
     at = moment.now.isoformat()
     return [
         Candidate(
             position,
             first_seen(
-                new_id(), received.message, trigger,
-                arrived_at=received.appended_at, traceparent=received.traceparent,
+                new_id(),
+                received.message,
+                trigger,
+                arrived_at=received.appended_at,
+                traceparent=received.traceparent,
             ),
             trigger,
             [{"step": "arrival", "at": at}],
@@ -85,7 +90,9 @@ def meet(fresh: Sequence[Received[Event]], books: Books, moment: Moment, new_id:
     ]
 
 
-def complete(candidates: Sequence[Candidate], customers: Customers, books: Books, moment: Moment) -> None:
+def complete(
+    candidates: Sequence[Candidate], customers: Customers, books: Books, moment: Moment
+) -> None:
     """Give each occasion its customer and dimensions as they are now; the customer stays unknown while our copy
     is not fresh, and is then looked up at the release."""
     for candidate in candidates:
@@ -115,7 +122,11 @@ def find_cancellations(fresh: Sequence[Received[Event]], books: Books) -> list[C
 
 
 def settle_all(
-    rest: Sequence[Candidate], cancellations: Sequence[Cancellation], books: Books, ledger: Ledger, moment: Moment
+    rest: Sequence[Candidate],
+    cancellations: Sequence[Cancellation],
+    books: Books,
+    ledger: Ledger,
+    moment: Moment,
 ) -> None:
     """Decide the rest in log order under their customers' locks; an event cancels before it is decided about."""
     pending: dict[HoldKey, Candidate] = {}
@@ -126,10 +137,14 @@ def settle_all(
             _cancel(cancellation, pending, ledger)
             cancellation = next(waiting)
         occasion = candidate.occasion
-        verdict = settle(occasion, candidate.trigger, books[occasion.workspace], ledger, moment, candidate.steps)
+        verdict = settle(
+            occasion, candidate.trigger, books[occasion.workspace], ledger, moment, candidate.steps
+        )
         candidate.verdict = verdict
         if verdict.outcome is Outcome.PENDING:
-            pending[(occasion.workspace, occasion.trigger, occasion.transaction_key or "")] = candidate
+            pending[(occasion.workspace, occasion.trigger, occasion.transaction_key or "")] = (
+                candidate
+            )
     while cancellation is not None:
         _cancel(cancellation, pending, ledger)
         cancellation = next(waiting)

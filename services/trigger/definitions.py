@@ -41,13 +41,20 @@ def _listed(value: Any) -> Any:
 
 
 def _cancelling(value: Any) -> Any:
-    return [{"on": item} if isinstance(item, str) else item for item in _listed(value)] if isinstance(value, list | str) else value
+    return (
+        [{"on": item} if isinstance(item, str) else item for item in _listed(value)]
+        if isinstance(value, list | str)
+        else value
+    )
 
 
 def _mapped(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return {name: {"path": source} if isinstance(source, str) else source for name, source in value.items()}
+    return {
+        name: {"path": source} if isinstance(source, str) else source
+        for name, source in value.items()
+    }
 
 
 class CancelOn(Body):
@@ -71,9 +78,12 @@ class TriggerDocument(Stateful):
     on: Annotated[list[EventType], BeforeValidator(_listed)] = Field(
         min_length=1, max_length=50, description="CloudEvents type, or a list of types"
     )
-    when: dict[str, Any] | None = Field(None, description="Condition over event, data, customer, dimensions")
+    when: dict[str, Any] | None = Field(
+        None, description="Condition over event, data, customer, dimensions"
+    )
     transaction: PathText | None = Field(
-        None, description="Path of the business transaction's number; by default each event is its own"
+        None,
+        description="Path of the business transaction's number; by default each event is its own",
     )
     survey: Identifier
     journey: Identifier | None = None
@@ -83,9 +93,15 @@ class TriggerDocument(Stateful):
     delay: str = Field("0s", description="How long to wait before asking, e.g. 2h")
     expires: str = Field("14d", description="How long the link lives")
     cancel_on: Annotated[list[CancelOn], BeforeValidator(_cancelling)] = Field([], max_length=20)
-    max_age: str = Field("30d", description="Events older than this when they arrive are not asked about")
-    priority: StrictInt = Field(0, ge=-1_000, le=1_000, description="The highest goes first in the same instant")
-    sample: StrictFloat | StrictInt = Field(1, ge=0, le=1, description="Share of the customers to ask, sticky")
+    max_age: str = Field(
+        "30d", description="Events older than this when they arrive are not asked about"
+    )
+    priority: StrictInt = Field(
+        0, ge=-1_000, le=1_000, description="The highest goes first in the same instant"
+    )
+    sample: StrictFloat | StrictInt = Field(
+        1, ge=0, le=1, description="Share of the customers to ask, sticky"
+    )
     contact_policy: Identifier = DEFAULT_POLICY
     contact: dict[Name, PathText] = Field(
         {}, max_length=10, description="Paths in data of contact points, which are cut out of data"
@@ -104,7 +120,9 @@ class ContactPolicyDocument(Document):
     """The clocks that protect customers, over all triggers and channels of the workspace."""
 
     name: Translations = {}
-    after_invitation: str = Field("30d", description="No further invitation within this time of the last one")
+    after_invitation: str = Field(
+        "30d", description="No further invitation within this time of the last one"
+    )
 
 
 def kinds(*, allow_loopback: bool) -> tuple[Kind, ...]:
@@ -145,13 +163,21 @@ def _check_policy(document: ContactPolicyDocument) -> Sequence[FieldError]:
 
 
 def _check_trigger(document: TriggerDocument) -> Sequence[FieldError]:
-    errors = list(_duration_errors({"delay": document.delay, "expires": document.expires, "max_age": document.max_age}))
+    errors = list(
+        _duration_errors(
+            {"delay": document.delay, "expires": document.expires, "max_age": document.max_age}
+        )
+    )
     errors += _condition_errors(document.when, CONDITION_ROOTS, "when")
     for index, cancel in enumerate(document.cancel_on):
         errors += _condition_errors(cancel.when, CANCEL_ROOTS, f"cancel_on[{index}].when")
     errors += _path_errors([("transaction", document.transaction)], DATA_ROOT)
-    errors += _path_errors(((f"contact.{name}", path) for name, path in document.contact.items()), DATA_ROOT)
-    paths = ((f"dimensions.{name}.path", source.path) for name, source in document.dimensions.items())
+    errors += _path_errors(
+        ((f"contact.{name}", path) for name, path in document.contact.items()), DATA_ROOT
+    )
+    paths = (
+        (f"dimensions.{name}.path", source.path) for name, source in document.dimensions.items()
+    )
     errors += _path_errors(paths, DIMENSION_ROOTS)
     errors += _shape_errors(document)
     return errors
@@ -159,12 +185,20 @@ def _check_trigger(document: TriggerDocument) -> Sequence[FieldError]:
 
 def _shape_errors(document: TriggerDocument) -> Iterator[FieldError]:
     if document.cancel_on and document.transaction is None:
-        yield FieldError("cancel_on", "needs to know which transaction an event cancels", "transaction: data.order_no")
+        yield FieldError(
+            "cancel_on",
+            "needs to know which transaction an event cancels",
+            "transaction: data.order_no",
+        )
     if document.touchpoint is not None and document.journey is None:
-        yield FieldError("touchpoint", "stands without its journey", "journey: the journey it belongs to")
+        yield FieldError(
+            "touchpoint", "stands without its journey", "journey: the journey it belongs to"
+        )
     for name, source in document.dimensions.items():
         if (source.path is None) == (source.value is None):
-            yield FieldError(f"dimensions.{name}", "needs one of path and value", "data.store or {value: acme}")
+            yield FieldError(
+                f"dimensions.{name}", "needs one of path and value", "data.store or {value: acme}"
+            )
     if document.expires in {"0s", "0m", "0h", "0d", "0w"}:
         yield FieldError("expires", "a link that never lives cannot be opened", "14d")
 
@@ -177,19 +211,28 @@ def _duration_errors(durations: dict[str, str]) -> Iterator[FieldError]:
             yield FieldError(at, str(error), EXPECTED)
 
 
-def _condition_errors(when: dict[str, Any] | None, roots: frozenset[str], at: str) -> Iterator[FieldError]:
+def _condition_errors(
+    when: dict[str, Any] | None, roots: frozenset[str], at: str
+) -> Iterator[FieldError]:
     if when is None:
         return
     try:
         parse(when, roots=roots, at=at)
     except ConditionError as error:
-        yield from (FieldError(problem.at, problem.message, problem.expected) for problem in error.problems)
+        yield from (
+            FieldError(problem.at, problem.message, problem.expected) for problem in error.problems
+        )
 
 
-def _path_errors(paths: Iterable[tuple[str, str | None]], roots: frozenset[str]) -> Iterator[FieldError]:
+def _path_errors(
+    paths: Iterable[tuple[str, str | None]], roots: frozenset[str]
+) -> Iterator[FieldError]:
     for at, path in paths:
         try:
             if path is not None:
                 parse_path(path, roots, at=at)
         except ConditionError as error:
-            yield from (FieldError(problem.at, problem.message, problem.expected) for problem in error.problems)
+            yield from (
+                FieldError(problem.at, problem.message, problem.expected)
+                for problem in error.problems
+            )

@@ -47,11 +47,18 @@ class Sender:
                 return 0
             lease = self.timeout_seconds + _LEASE_MARGIN_SECONDS
             rows = await invitations.claim_sendings(tx, limit=self.concurrency, lease_seconds=lease)
-            channels = await secrets.load_channels(tx, {(row.workspace, row.channel) for row in rows})
-            known = await customers.load_customers(tx, {(row.workspace, row.customer) for row in rows})
+            channels = await secrets.load_channels(
+                tx, {(row.workspace, row.channel) for row in rows}
+            )
+            known = await customers.load_customers(
+                tx, {(row.workspace, row.customer) for row in rows}
+            )
         crash.point(crash.Point.SENDER_AFTER_CLAIM)
         sendings = [
-            Sending(row, *channels.get((row.workspace, row.channel), ("", "")), _contact(row, known)) for row in rows
+            Sending(
+                row, *channels.get((row.workspace, row.channel), ("", "")), _contact(row, known)
+            )
+            for row in rows
         ]
         replies = await asyncio.gather(*(self._send(sending, at) for sending in sendings))
         crash.point(crash.Point.SENDER_AFTER_SEND)
@@ -66,13 +73,17 @@ class Sender:
         row = sending.row
         body = body_of(row.document, sending.contact)
         headers = headers_of(sending.secret, row.id, int(at.timestamp()), body)
-        reply = await self.client.post(sending.url, headers, body, timeout_seconds=self.timeout_seconds)
+        reply = await self.client.post(
+            sending.url, headers, body, timeout_seconds=self.timeout_seconds
+        )
         DELIVERY_ATTEMPTS.labels("trigger", outcome(reply)).inc()
         DELIVERY_SECONDS.labels("trigger").observe(reply.duration_seconds)
         return reply
 
     async def _record(self, rows: Sequence[Any], replies: Sequence[Reply | None]) -> None:
-        answered = {(row.workspace, row.id): reply for row, reply in zip(rows, replies, strict=True)}
+        answered = {
+            (row.workspace, row.id): reply for row, reply in zip(rows, replies, strict=True)
+        }
         async with self.database.begin() as tx:
             at = await now(tx)
             locked = await invitations.lock_invitations(tx, answered)
@@ -80,8 +91,14 @@ class Sender:
             await invitations.change_invitations(tx, changes, at)
         for change in changes:
             if change.last_error:
-                log.warning("invitation_not_sent", workspace=change.row.workspace, invitation=change.row.id,
-                            attempts=change.attempts, next_at=change.send_at, reason=change.last_error)
+                log.warning(
+                    "invitation_not_sent",
+                    workspace=change.row.workspace,
+                    invitation=change.row.id,
+                    attempts=change.attempts,
+                    next_at=change.send_at,
+                    reason=change.last_error,
+                )
 
 
 def _contact(row: Any, known: Mapping[tuple[str, str], Any]) -> dict[str, str]:
@@ -96,7 +113,12 @@ def _change(row: Any, reply: Reply | None, at: datetime) -> Change:
     if row.state != InvitationState.SENDING:
         return Change(row, InvitationState(row.state), attempts=attempts)
     if reply is None:
-        return Change(row, InvitationState.FAILED, attempts=row.attempts, last_error="there is no such channel any more")
+        return Change(
+            row,
+            InvitationState.FAILED,
+            attempts=row.attempts,
+            last_error="there is no such channel any more",
+        )
     result = outcome(reply)
     if result == "delivered":
         return Change(row, InvitationState.SENT, attempts=attempts)

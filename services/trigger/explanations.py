@@ -42,7 +42,11 @@ def why(outcome: str, reason: str | None, trace: Sequence[Step], **known: Any) -
         return _condition(last)
     if reason == Reason.PAUSED:
         held = outcome == Outcome.PENDING
-        return "The trigger is paused; the decision is held." if held else "The trigger was paused when the event arrived."
+        return (
+            "The trigger is paused; the decision is held."
+            if held
+            else "The trigger was paused when the event arrived."
+        )
     text = _OUTCOMES.get(outcome) or _REASONS.get(reason or "", "No reason was recorded.")
     return text.format_map(_Filled(known | dict(last)))
 

@@ -42,7 +42,9 @@ _SLOW_SECONDS = 60.0
 async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIterator[Service]:
     """Open everything trigger stands on. Raises `StartupError`."""
     async with open_ground(settings, log, access, SCHEMA) as ground:
-        handlers = Handlers(ground.database, access, Maker(ground.keys, settings.public_url), Rulebooks())
+        handlers = Handlers(
+            ground.database, access, Maker(ground.keys, settings.public_url), Rulebooks()
+        )
         subscriptions: dict[str, Subscription] = {
             Topic.EVENTS: Subscription(handlers.events, decode_event_record, handlers.bury),
             Topic.CUSTOMERS: Subscription(handlers.customers, bury=handlers.bury_customer),
@@ -51,12 +53,26 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         }
         await consume(ground, subscriptions, max_records=BATCH)
         relay(ground, outbox, leases)
-        client = await ground.stack.enter_async_context(WebhookClient.open(allow_loopback=settings.allow_loopback))
-        sender = Sender(ground.database, client, settings.send_timeout_seconds, settings.send_concurrency)
-        ground.work += [*_due_work(ground, handlers, sender, settings), FreshnessWatch(handlers, log).run]
+        client = await ground.stack.enter_async_context(
+            WebhookClient.open(allow_loopback=settings.allow_loopback)
+        )
+        sender = Sender(
+            ground.database, client, settings.send_timeout_seconds, settings.send_concurrency
+        )
+        ground.work += [
+            *_due_work(ground, handlers, sender, settings),
+            FreshnessWatch(handlers, log).run,
+        ]
         context = Context(ground.database, settings)
-        routers = [*routes(context), decisions.router, invitations.router, operation_routes(ground, outbox, checks=checks(ground.database))]
-        app = create_app("trigger", access=access, context=context, routers=routers, health=ground.health)
+        routers = [
+            *routes(context),
+            decisions.router,
+            invitations.router,
+            operation_routes(ground, outbox, checks=checks(ground.database)),
+        ]
+        app = create_app(
+            "trigger", access=access, context=context, routers=routers, health=ground.health
+        )
         yield Service("trigger", app, ground.health, ground.work)
 
 
@@ -71,11 +87,17 @@ def _due_work(ground: Ground, handlers: Handlers, sender: Sender, settings: Sett
         ("forget", releases.forget, _SLOW_SECONDS),
     )
     return [
-        partial(_loop, name=name, step=step, signal=signal(name), seconds=seconds) for name, step, seconds in steps
+        partial(_loop, name=name, step=step, signal=signal(name), seconds=seconds)
+        for name, step, seconds in steps
     ]
 
 
 async def _loop(
-    stop: asyncio.Event, *, name: str, step: Callable[[], Awaitable[int]], signal: Signal, seconds: float
+    stop: asyncio.Event,
+    *,
+    name: str,
+    step: Callable[[], Awaitable[int]],
+    signal: Signal,
+    seconds: float,
 ) -> None:
     await run_steps(f"trigger-{name}", step, signal=signal, stop=stop, poll_seconds=seconds)

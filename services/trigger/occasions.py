@@ -75,19 +75,36 @@ def first_seen(
     """The occasion before its customer is looked up; contact points leave the data here."""
     data, contact = cut_contact(event.data, trigger.contact)
     return Occasion(
-        decision, trigger.workspace, trigger.id, event.source, event.id, event.type, event.time, arrived_at,
-        event.subject, transaction_key(trigger.transaction, event), data, contact, None, {}, traceparent,
+        decision,
+        trigger.workspace,
+        trigger.id,
+        event.source,
+        event.id,
+        event.type,
+        event.time,
+        arrived_at,
+        event.subject,
+        transaction_key(trigger.transaction, event),
+        data,
+        contact,
+        None,
+        {},
+        traceparent,
     )
 
 
-def with_customer(occasion: Occasion, customer: CustomerSnapshot | None, trigger: Trigger, book: Rulebook) -> Occasion:
+def with_customer(
+    occasion: Occasion, customer: CustomerSnapshot | None, trigger: Trigger, book: Rulebook
+) -> Occasion:
     """The occasion with the customer as it is now, and the dimensions that follow."""
     roots = {
         "event": event_facts(occasion.type, occasion.source, occasion.time),
         "data": occasion.data,
         "customer": customer_facts(customer),
     }
-    return replace(occasion, customer=customer, dimensions=_dimensions(trigger.dimensions, roots, book))
+    return replace(
+        occasion, customer=customer, dimensions=_dimensions(trigger.dimensions, roots, book)
+    )
 
 
 def transaction_key(path: Path | None, event: Event) -> str | None:
@@ -105,7 +122,9 @@ def scalar(value: object, longest: int) -> str | None:
     return text if 0 < len(text) <= longest else None
 
 
-def cut_contact(data: Mapping[str, Any], paths: tuple[tuple[str, Path], ...]) -> tuple[Mapping[str, Any], dict[str, str]]:
+def cut_contact(
+    data: Mapping[str, Any], paths: tuple[tuple[str, Path], ...]
+) -> tuple[Mapping[str, Any], dict[str, str]]:
     """The data without the contact points at these paths, and the contact points."""
     contact: dict[str, str] = {}
     for name, path in paths:
@@ -137,5 +156,9 @@ def _dimensions(
         raw = source.value if source.path is None else read(roots, source.path)
         value = None if raw is MISSING else scalar(raw, MAX_KEY_CHARS)
         if value is not None:
-            found[source.name] = book.units.dimension(value) if source.name == ORG else Dimension(value=value, path=value)
+            found[source.name] = (
+                book.units.dimension(value)
+                if source.name == ORG
+                else Dimension(value=value, path=value)
+            )
     return found

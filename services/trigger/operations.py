@@ -43,4 +43,6 @@ def _sendings(failed: int) -> Check:
     if not failed:
         return Check("sendings", "ok", "no sending was given up in the last day")
     hint = "see GET /v1/invitations?state=failed for the last error of each"
-    return Check("sendings", "warn", f"{failed} invitations could not be sent in the last day", hint)
+    return Check(
+        "sendings", "warn", f"{failed} invitations could not be sent in the last day", hint
+    )

@@ -43,9 +43,16 @@ def decode_event_record(record: Record) -> Received[Event]:
             name = _decode_name(record.value or b"")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise error from None
-        type = name.type if isinstance(name.type, str) and 0 < len(name.type) <= 255 else _UNKNOWN_TYPE
+        type = (
+            name.type if isinstance(name.type, str) and 0 < len(name.type) <= 255 else _UNKNOWN_TYPE
+        )
         poison = Poison(
-            specversion="1.0", id=name.id, source=name.source, type=type, subject=key.entity, problem=str(error)
+            specversion="1.0",
+            id=name.id,
+            source=name.source,
+            type=type,
+            subject=key.entity,
+            problem=str(error),
         )
         return Received(key.workspace, key.entity, poison, record, None)
 

@@ -45,18 +45,28 @@ class Releases:
         async with database.begin() as tx:
             books = await self.handlers.rulebooks.load(tx, {row.workspace for row in due})
             await events.lock_contacts(tx, {(row.workspace, row.customer) for row in due})
-            rows = {row.id: row for row in await decisions.lock_pending(tx, [(r.workspace, r.id) for r in due])}
+            rows = {
+                row.id: row
+                for row in await decisions.lock_pending(tx, [(r.workspace, r.id) for r in due])
+            }
             ordered = [rows[row.id] for row in due if row.id in rows]
             moment = await moment_of(tx, self.handlers.access, books, release=True)
-            known = await customers.load_customers(tx, {(row.workspace, row.customer) for row in ordered})
+            known = await customers.load_customers(
+                tx, {(row.workspace, row.customer) for row in ordered}
+            )
             occasions = [_occasion(row, known, books, moment) for row in ordered]
             ledger = await events.load_ledger(tx, occasions, known)
             before = Ledger(dict(ledger.holds), dict(ledger.cancelled), dict(ledger.clocks))
             decided = [_decide(occasion, books, ledger, moment) for occasion in occasions]
             await decisions.save_verdicts(
-                tx, list(zip(ordered, decided, strict=True)), moment.now, {o.decision: o for o in occasions}
+                tx,
+                list(zip(ordered, decided, strict=True)),
+                moment.now,
+                {o.decision: o for o in occasions},
             )
-            await events.save_clocks(tx, {k: c for k, c in ledger.clocks.items() if before.clocks.get(k) != c})
+            await events.save_clocks(
+                tx, {k: c for k, c in ledger.clocks.items() if before.clocks.get(k) != c}
+            )
             made = self._make(occasions, decided, books, moment)
             await invitations.save_invitations(tx, made, moment.now)
             wake(tx, DECIDED)
@@ -80,10 +90,16 @@ class Releases:
             return await housekeeping.unhold(tx)
 
     def _make(
-        self, occasions: list[Occasion], decided: list[Verdict], books: dict[str, Rulebook], moment: Moment
+        self,
+        occasions: list[Occasion],
+        decided: list[Verdict],
+        books: dict[str, Rulebook],
+        moment: Moment,
     ) -> list[Made]:
         return [
-            self.handlers.maker.make(occasion, books[occasion.workspace].triggers[occasion.trigger], moment.now)
+            self.handlers.maker.make(
+                occasion, books[occasion.workspace].triggers[occasion.trigger], moment.now
+            )
             for occasion, verdict in zip(occasions, decided, strict=True)
             if verdict.outcome is Outcome.INVITED
         ]
@@ -153,10 +169,14 @@ def _occasion(row: Any, known: Customers, books: dict[str, Rulebook], moment: Mo
     trigger: Trigger | None = book.triggers.get(occasion.trigger)
     if occasion.customer is not None or trigger is None or not moment.fresh:
         return occasion
-    customer = snapshot_of(known.get((occasion.workspace, occasion.customer_id)), occasion.customer_id)
+    customer = snapshot_of(
+        known.get((occasion.workspace, occasion.customer_id)), occasion.customer_id
+    )
     return with_customer(replace(occasion, customer=customer), customer, trigger, book)
 
 
-def _decide(occasion: Occasion, books: dict[str, Rulebook], ledger: Ledger, moment: Moment) -> Verdict:
+def _decide(
+    occasion: Occasion, books: dict[str, Rulebook], ledger: Ledger, moment: Moment
+) -> Verdict:
     book = books[occasion.workspace]
     return decide(occasion, book.triggers.get(occasion.trigger), book, ledger, moment)

@@ -89,7 +89,9 @@ class Rulebook:
     cancels: Mapping[str, tuple[Cancel, ...]] = field(default_factory=dict)
     surveys: Mapping[str, DefinitionState] = field(default_factory=dict)
     channels: frozenset[str] = frozenset({LINK})
-    policies: Mapping[str, timedelta] = field(default_factory=lambda: {DEFAULT_POLICY: DEFAULT_AFTER_INVITATION})
+    policies: Mapping[str, timedelta] = field(
+        default_factory=lambda: {DEFAULT_POLICY: DEFAULT_AFTER_INVITATION}
+    )
     """How long after an invitation each contact policy lets nobody ask again."""
     units: UnitTree = field(default_factory=lambda: UnitTree.of({}))
 
@@ -133,13 +135,26 @@ def compile_trigger(definition: Definition) -> Trigger:
     """Compile one stored trigger; it was validated when it was put."""
     document = TriggerDocument.model_validate(definition.document)
     when = None if document.when is None else parse(document.when, roots=CONDITION_ROOTS)
-    transaction = None if document.transaction is None else parse_path(document.transaction, DATA_ROOT)
+    transaction = (
+        None if document.transaction is None else parse_path(document.transaction, DATA_ROOT)
+    )
     dimensions = tuple(
-        DimensionSource(name, None if source.path is None else parse_path(source.path, DIMENSION_ROOTS), source.value)
+        DimensionSource(
+            name,
+            None if source.path is None else parse_path(source.path, DIMENSION_ROOTS),
+            source.value,
+        )
         for name, source in document.dimensions.items()
     )
     cancel_on = tuple(
-        (each.on, Cancel(definition.id, transaction, None if each.when is None else parse(each.when, roots=CANCEL_ROOTS)))
+        (
+            each.on,
+            Cancel(
+                definition.id,
+                transaction,
+                None if each.when is None else parse(each.when, roots=CANCEL_ROOTS),
+            ),
+        )
         for each in document.cancel_on
         if transaction is not None
     )
@@ -164,14 +179,18 @@ def compile_trigger(definition: Definition) -> Trigger:
         priority=document.priority,
         sample=float(document.sample),
         contact_policy=document.contact_policy,
-        contact=tuple((name, parse_path(path, DATA_ROOT)) for name, path in document.contact.items()),
+        contact=tuple(
+            (name, parse_path(path, DATA_ROOT)) for name, path in document.contact.items()
+        ),
         reads_customer=_reads_customer(when, dimensions),
         reads_dimensions=_reads(when, "dimensions."),
     )
 
 
 def _reads_customer(when: Condition | None, dimensions: tuple[DimensionSource, ...]) -> bool:
-    of_customer = (source.path is not None and source.path[0] == "customer" for source in dimensions)
+    of_customer = (
+        source.path is not None and source.path[0] == "customer" for source in dimensions
+    )
     return _reads(when, "customer.") or any(of_customer)
 
 
@@ -184,7 +203,9 @@ def _by_type(triggers: Iterable[Trigger]) -> dict[str, tuple[Trigger, ...]]:
     for trigger in triggers:
         for type in dict.fromkeys(trigger.on):
             found.setdefault(type, []).append(trigger)
-    return {type: tuple(sorted(some, key=lambda t: (-t.priority, t.id))) for type, some in found.items()}
+    return {
+        type: tuple(sorted(some, key=lambda t: (-t.priority, t.id))) for type, some in found.items()
+    }
 
 
 def _cancels(triggers: Iterable[Trigger]) -> dict[str, tuple[Cancel, ...]]:

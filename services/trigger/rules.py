@@ -17,19 +17,33 @@ NEW_TRIGGER: Final = timedelta(seconds=60)
 RETRY_SURVEY: Final = timedelta(seconds=0.5)
 
 
-def decide(occasion: Occasion, trigger: Trigger | None, book: Rulebook, ledger: Ledger, moment: Moment) -> Verdict:
+def decide(
+    occasion: Occasion, trigger: Trigger | None, book: Rulebook, ledger: Ledger, moment: Moment
+) -> Verdict:
     """Everything at once, as at a release: `screen`, then `settle`."""
-    steps: list[Step] = [{"step": "release" if moment.release else "arrival", "at": moment.now.isoformat()}]
+    steps: list[Step] = [
+        {"step": "release" if moment.release else "arrival", "at": moment.now.isoformat()}
+    ]
     if trigger is None:
         return _no(Reason.TRIGGER_DELETED, steps)
-    return screen(occasion, trigger, moment, steps) or settle(occasion, trigger, book, ledger, moment, steps)
+    return screen(occasion, trigger, moment, steps) or settle(
+        occasion, trigger, book, ledger, moment, steps
+    )
 
 
-def screen(occasion: Occasion, trigger: Trigger, moment: Moment, steps: list[Step]) -> Verdict | None:
+def screen(
+    occasion: Occasion, trigger: Trigger, moment: Moment, steps: list[Step]
+) -> Verdict | None:
     """What needs neither history nor a lock; None when the occasion must be settled under its customer's lock."""
     return (
         _inactive(occasion, trigger, moment, steps)
-        or _too_old(occasion, trigger, occasion.at if _by_events(occasion, moment) else moment.now, moment, steps)
+        or _too_old(
+            occasion,
+            trigger,
+            occasion.at if _by_events(occasion, moment) else moment.now,
+            moment,
+            steps,
+        )
         or _condition(occasion, trigger, steps)
         or _no_transaction(occasion, trigger, steps)
         or _outside_sample(occasion, trigger, steps)
@@ -37,7 +51,12 @@ def screen(occasion: Occasion, trigger: Trigger, moment: Moment, steps: list[Ste
 
 
 def settle(
-    occasion: Occasion, trigger: Trigger, book: Rulebook, ledger: Ledger, moment: Moment, steps: list[Step]
+    occasion: Occasion,
+    trigger: Trigger,
+    book: Rulebook,
+    ledger: Ledger,
+    moment: Moment,
+    steps: list[Step],
 ) -> Verdict:
     """The rest, under the customer's lock; what follows from it is noted in the ledger for the next in the batch."""
     customer = (occasion.workspace, occasion.customer_id)
@@ -74,7 +93,9 @@ def _by_events(occasion: Occasion, moment: Moment) -> bool:
     return occasion.workspace in moment.event_clocks
 
 
-def _inactive(occasion: Occasion, trigger: Trigger, moment: Moment, steps: list[Step]) -> Verdict | None:
+def _inactive(
+    occasion: Occasion, trigger: Trigger, moment: Moment, steps: list[Step]
+) -> Verdict | None:
     """A pause holds what is pending and refuses what is new; what a trigger began before is not begun again."""
     if trigger.state == "paused":
         outcome = Outcome.PENDING if moment.release else Outcome.SUPPRESSED
@@ -96,7 +117,9 @@ def _outside_sample(occasion: Occasion, trigger: Trigger, steps: list[Step]) -> 
     share = sampled(occasion.workspace, trigger.id, occasion.customer_id)
     if share >= trigger.sample:
         return _no(Reason.NOT_SAMPLED, steps, sample=trigger.sample, share=round(share, 6))
-    steps.append({"step": "sample", "passed": True, "sample": trigger.sample, "share": round(share, 6)})
+    steps.append(
+        {"step": "sample", "passed": True, "sample": trigger.sample, "share": round(share, 6)}
+    )
     return None
 
 
@@ -107,7 +130,12 @@ def _too_old(
     age = clock - occasion.at - (trigger.delay if moment.release else timedelta(0))
     if age <= trigger.max_age:
         return None
-    return _no(Reason.TOO_OLD, steps, age_seconds=int(age.total_seconds()), max_age_seconds=int(trigger.max_age.total_seconds()))
+    return _no(
+        Reason.TOO_OLD,
+        steps,
+        age_seconds=int(age.total_seconds()),
+        max_age_seconds=int(trigger.max_age.total_seconds()),
+    )
 
 
 def _condition(occasion: Occasion, trigger: Trigger, steps: list[Step]) -> Verdict | None:
@@ -123,9 +151,16 @@ def _condition(occasion: Occasion, trigger: Trigger, steps: list[Step]) -> Verdi
 
 
 def _of_the_transaction(
-    occasion: Occasion, trigger: Trigger, ledger: Ledger, clock: datetime, moment: Moment, steps: list[Step]
+    occasion: Occasion,
+    trigger: Trigger,
+    ledger: Ledger,
+    clock: datetime,
+    moment: Moment,
+    steps: list[Step],
 ) -> Verdict | None:
-    if _by_events(occasion, moment) and (verdict := _too_old(occasion, trigger, clock, moment, steps)):
+    if _by_events(occasion, moment) and (
+        verdict := _too_old(occasion, trigger, clock, moment, steps)
+    ):
         return verdict
     key = (occasion.workspace, trigger.id, occasion.transaction_key or "")
     if (event := ledger.cancelled.get(key)) is not None:
@@ -177,7 +212,9 @@ def _survey_missing(
     if recent and moment.now < occasion.arrived_at + delay + COPY_GRACE:
         wait = RETRY_SURVEY if moment.release else max(trigger.delay, RETRY_SURVEY)
         return _wait(Reason.WAITING_FOR_SURVEY, moment.now + wait, steps, survey=trigger.survey)
-    return _no(Reason.UNKNOWN_SURVEY, steps, survey=trigger.survey, state=book.surveys.get(trigger.survey))
+    return _no(
+        Reason.UNKNOWN_SURVEY, steps, survey=trigger.survey, state=book.surveys.get(trigger.survey)
+    )
 
 
 def _delay(trigger: Trigger, moment: Moment, steps: list[Step]) -> Verdict | None:
@@ -193,26 +230,38 @@ def _contact_policy(
         until = clock.last_invited_at + book.policies[trigger.contact_policy]
         if asked_at < until:
             return _no(
-                Reason.CONTACT_POLICY, steps, contact_policy=trigger.contact_policy, clock="after_invitation",
-                until=until.isoformat(), last_invited_at=clock.last_invited_at.isoformat(),
+                Reason.CONTACT_POLICY,
+                steps,
+                contact_policy=trigger.contact_policy,
+                clock="after_invitation",
+                until=until.isoformat(),
+                last_invited_at=clock.last_invited_at.isoformat(),
                 last_invitation=clock.last_invitation,
             )
-    steps.append({"step": Reason.CONTACT_POLICY, "passed": True, "contact_policy": trigger.contact_policy})
+    steps.append(
+        {"step": Reason.CONTACT_POLICY, "passed": True, "contact_policy": trigger.contact_policy}
+    )
     return None
 
 
-def _note(occasion: Occasion, ledger: Ledger, clock: Clock, asked_at: datetime, verdict: Verdict) -> None:
+def _note(
+    occasion: Occasion, ledger: Ledger, clock: Clock, asked_at: datetime, verdict: Verdict
+) -> None:
     key = (occasion.workspace, occasion.trigger, occasion.transaction_key or "")
     if verdict.outcome in (Outcome.PENDING, Outcome.INVITED):
         ledger.holds[key] = occasion.decision
     elif ledger.holds.get(key) == occasion.decision:
         del ledger.holds[key]
     if verdict.outcome is Outcome.INVITED:
-        ledger.clocks[(occasion.workspace, occasion.customer_id)] = Clock(asked_at, occasion.decision, clock.at)
+        ledger.clocks[(occasion.workspace, occasion.customer_id)] = Clock(
+            asked_at, occasion.decision, clock.at
+        )
 
 
 def _no(reason: Reason, steps: list[Step], **detail: Any) -> Verdict:
-    return Verdict(Outcome.SUPPRESSED, reason, [*steps, {"step": reason, "passed": False, **detail}])
+    return Verdict(
+        Outcome.SUPPRESSED, reason, [*steps, {"step": reason, "passed": False, **detail}]
+    )
 
 
 def _wait(reason: Reason, due_at: datetime, steps: list[Step], **detail: Any) -> Verdict:

@@ -66,12 +66,19 @@ seen = sa.Table(
     sa.Column("arrived_at", UtcDateTime, nullable=False),
     sa.Index("seen_by_age", "arrived_at"),
     sa.Index(
-        "seen_by_id", "workspace", "id",
-        postgresql_where=sa.text("outcome IS NOT NULL"), sqlite_where=sa.text("outcome IS NOT NULL"),
+        "seen_by_id",
+        "workspace",
+        "id",
+        postgresql_where=sa.text("outcome IS NOT NULL"),
+        sqlite_where=sa.text("outcome IS NOT NULL"),
     ),
     sa.Index(
-        "seen_by_customer", "workspace", "customer", "id",
-        postgresql_where=sa.text("outcome IS NOT NULL"), sqlite_where=sa.text("outcome IS NOT NULL"),
+        "seen_by_customer",
+        "workspace",
+        "customer",
+        "id",
+        postgresql_where=sa.text("outcome IS NOT NULL"),
+        sqlite_where=sa.text("outcome IS NOT NULL"),
     ),
 )
 """One narrow row per event, for 40 days. Where no trigger listens (`no_trigger`) or the event was given up
@@ -105,17 +112,25 @@ decisions = sa.Table(
     sa.Index("decisions_by_customer", "workspace", "customer", "id"),
     sa.Index("decisions_by_trigger", "workspace", "trigger", "id"),
     sa.Index(
-        "decisions_by_outcome", "workspace", "outcome", "id",
-        postgresql_where=sa.text("outcome <> 'suppressed'"), sqlite_where=sa.text("outcome <> 'suppressed'"),
+        "decisions_by_outcome",
+        "workspace",
+        "outcome",
+        "id",
+        postgresql_where=sa.text("outcome <> 'suppressed'"),
+        sqlite_where=sa.text("outcome <> 'suppressed'"),
     ),
     sa.Index(
-        "decisions_held", "workspace", "trigger",
+        "decisions_held",
+        "workspace",
+        "trigger",
         postgresql_where=sa.text("outcome = 'pending' AND due_at IS NULL"),
         sqlite_where=sa.text("outcome = 'pending' AND due_at IS NULL"),
     ),
     sa.Index(
-        "decisions_due", "due_at",
-        postgresql_where=sa.text("outcome = 'pending'"), sqlite_where=sa.text("outcome = 'pending'"),
+        "decisions_due",
+        "due_at",
+        postgresql_where=sa.text("outcome = 'pending'"),
+        sqlite_where=sa.text("outcome = 'pending'"),
     ),
 )
 """One row per event and trigger. `snapshot` (the transaction, the customer and the dimensions as they were) is
@@ -184,13 +199,16 @@ invitations = sa.Table(
     sa.Index("invitations_by_trigger", "workspace", "trigger", "id"),
     sa.Index("invitations_by_state", "workspace", "state", "id"),
     sa.Index(
-        "invitations_expiring", "expires_at",
+        "invitations_expiring",
+        "expires_at",
         postgresql_where=sa.text("state IN ('made', 'sending', 'sent', 'failed', 'uncertain')"),
         sqlite_where=sa.text("state IN ('made', 'sending', 'sent', 'failed', 'uncertain')"),
     ),
     sa.Index(
-        "invitations_to_send", "send_at",
-        postgresql_where=sa.text("send_at IS NOT NULL"), sqlite_where=sa.text("send_at IS NOT NULL"),
+        "invitations_to_send",
+        "send_at",
+        postgresql_where=sa.text("send_at IS NOT NULL"),
+        sqlite_where=sa.text("send_at IS NOT NULL"),
     ),
 )
 """What was asked, of whom, about what. `document` is what is announced; `contact` is never announced."""

@@ -45,7 +45,12 @@ class Handlers:
             fresh = await _claim(tx, batch, books)
             moment = await moment_of(tx, self.access, books)
             candidates = fold.meet(fresh, books, moment, new_id)
-            await _complete(tx, [c for c in candidates if c.trigger.reads_customer or c.trigger.reads_dimensions], books, moment)
+            await _complete(
+                tx,
+                [c for c in candidates if c.trigger.reads_customer or c.trigger.reads_dimensions],
+                books,
+                moment,
+            )
             rest = fold.screen_all(candidates, moment)
             cancelling = fold.find_cancellations(fresh, books)
             await events.lock_contacts(tx, (c.customer for c in rest))
@@ -57,7 +62,11 @@ class Handlers:
             await events.save_ledger(tx, before, ledger)
             made = await self._save(tx, candidates, moment)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
-        count((c.verdict for c in candidates), made, no_trigger=len(fresh) - len({c.position for c in candidates}))
+        count(
+            (c.verdict for c in candidates),
+            made,
+            no_trigger=len(fresh) - len({c.position for c in candidates}),
+        )
 
     async def bury(self, received: Received[Event], reason: str) -> None:
         """Leave a decision about an event that was given up: `dead_lettered`, with the reason."""
@@ -110,7 +119,10 @@ class Handlers:
 
     async def _save(self, tx: Tx, candidates: Sequence[Candidate], moment: Moment) -> list[Made]:
         decided = [(c, c.verdict) for c in candidates if c.verdict is not None]
-        rows = [events.decision_row(c.occasion, verdict, moment.now, c.trigger.priority) for c, verdict in decided]
+        rows = [
+            events.decision_row(c.occasion, verdict, moment.now, c.trigger.priority)
+            for c, verdict in decided
+        ]
         made = [
             self.maker.make(c.occasion, c.trigger, moment.now)
             for c, verdict in decided
@@ -127,11 +139,15 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-async def moment_of(tx: Tx, access: Access, workspaces: Iterable[str], *, release: bool = False) -> Moment:
+async def moment_of(
+    tx: Tx, access: Access, workspaces: Iterable[str], *, release: bool = False
+) -> Moment:
     """Now, by the database; and whether our copy of the customers is recent enough to ask anybody."""
     at = await now(tx)
     found = [access.workspace(workspace) for workspace in workspaces]
-    clocks = frozenset(workspace.id for workspace in found if workspace is not None and workspace.clock == "event")
+    clocks = frozenset(
+        workspace.id for workspace in found if workspace is not None and workspace.clock == "event"
+    )
     return Moment(at, await customers.is_fresh(tx, at), release, clocks)
 
 
@@ -150,7 +166,9 @@ async def _claim(tx: Tx, batch: Sequence[Received[Event]], books: Books) -> list
     """The events of the batch that nobody has decided about, in log order, each once."""
     first: dict[events.EventKey, Received[Event]] = {}
     for received in batch:
-        first.setdefault((received.workspace, received.message.id, received.message.source), received)
+        first.setdefault(
+            (received.workspace, received.message.id, received.message.source), received
+        )
     rows = [_seen_row(received, books[received.workspace].by_type) for received in first.values()]
     claimed = await events.claim(tx, rows)
     return [received for key, received in first.items() if key in claimed]
@@ -176,6 +194,8 @@ async def _complete(
     tx: Tx, candidates: Sequence[Candidate], books: Books, moment: Moment
 ) -> fold.Customers:
     """Look up the customers, and complete the occasions that do not have theirs yet."""
-    known = await customers.load_customers(tx, (c.customer for c in candidates)) if moment.fresh else {}
+    known = (
+        await customers.load_customers(tx, (c.customer for c in candidates)) if moment.fresh else {}
+    )
     fold.complete([c for c in candidates if not c.completed], known, books, moment)
     return known

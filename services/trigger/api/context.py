@@ -34,7 +34,10 @@ async def _context(request: Request) -> Context:
 
 
 async def _wait_seconds(
-    wait: Annotated[str | None, Query(description="Wait up to this long (at most 30s) for the first row, e.g. 5s")] = None,
+    wait: Annotated[
+        str | None,
+        Query(description="Wait up to this long (at most 30s) for the first row, e.g. 5s"),
+    ] = None,
 ) -> float:
     if wait is None:
         return 0.0
@@ -52,7 +55,9 @@ Reader = Annotated[Principal, Depends(requires(Scope.DECISIONS_READ))]
 WaitSeconds = Annotated[float, Depends(_wait_seconds)]
 
 
-async def first_rows(context: Context, look: Callable[[], Awaitable[list[T]]], wait_seconds: float) -> list[T]:
+async def first_rows(
+    context: Context, look: Callable[[], Awaitable[list[T]]], wait_seconds: float
+) -> list[T]:
     """What `look` finds, waiting for the first row as long as was asked; another replica's rows are polled for."""
     deadline = time.monotonic() + wait_seconds
     signal = context.database.signal(DECIDED)

@@ -60,7 +60,9 @@ async def list_decisions(
 ) -> Page[DecisionJson]:
     """Decisions, newest first. An event that no trigger listens to, or that was given up, has one without a trigger."""
     after = decode_cursor(cursor, str)
-    wanted = listing.Wanted(source, event, customer, trigger, None if outcome is None else str(outcome), reason)
+    wanted = listing.Wanted(
+        source, event, customer, trigger, None if outcome is None else str(outcome), reason
+    )
 
     async def look() -> list[Any]:
         async with context.database.read() as tx:
@@ -93,7 +95,13 @@ def _json(row: Any) -> DecisionJson:
         outcome=Outcome(row.outcome),
         reason=None if given_up else row.reason,
         why=why(row.outcome, row.reason, trace, type=row.type, problem=row.reason),
-        event=EventName(source=row.source, id=row.event, type=row.type, time=event_time, arrived_at=row.arrived_at),
+        event=EventName(
+            source=row.source,
+            id=row.event,
+            type=row.type,
+            time=event_time,
+            arrived_at=row.arrived_at,
+        ),
         customer=row.customer,
         trigger=values.get("trigger"),
         transaction=values.get("transaction_key"),

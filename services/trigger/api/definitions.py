@@ -63,8 +63,13 @@ async def _put(tx: Tx, writing: Writing) -> list[Change]:
     channels = [change for change in writing.changes if change.kind == CHANNEL]
     gone = [change.id for change in channels if change.action == "delete"]
     await secrets.forget_secrets(tx, writing.workspace, gone)
-    await secrets.make_secrets(tx, writing.workspace, [change.id for change in channels if change.id not in gone])
-    if any(change.kind == TRIGGER and change.action in ("update", "delete") for change in writing.changes):
+    await secrets.make_secrets(
+        tx, writing.workspace, [change.id for change in channels if change.id not in gone]
+    )
+    if any(
+        change.kind == TRIGGER and change.action in ("update", "delete")
+        for change in writing.changes
+    ):
         await housekeeping.unhold(tx)
         wake(tx, RELEASE)
     return list(writing.changes)

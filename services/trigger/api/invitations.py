@@ -47,13 +47,19 @@ async def list_invitations(
 ) -> Page[InvitationJson]:
     """Invitations, newest first."""
     after = decode_cursor(cursor, str)
-    wanted = listing.Wanted(source, event, customer, trigger, state=None if state is None else str(state))
+    wanted = listing.Wanted(
+        source, event, customer, trigger, state=None if state is None else str(state)
+    )
 
     async def look() -> list[Any]:
         async with context.database.read() as tx:
             return list(
                 await listing.list_invitations(
-                    tx, principal.workspace, wanted, before=after[0] if after else None, limit=limit + 1
+                    tx,
+                    principal.workspace,
+                    wanted,
+                    before=after[0] if after else None,
+                    limit=limit + 1,
                 )
             )
 
@@ -74,5 +80,11 @@ async def get_invitation(id: str, context: Reached, principal: Reader) -> Invita
 
 def _json(row: Any) -> InvitationJson:
     sends = row.document["channel"] != "link"
-    sending = Sending(attempts=row.attempts, next_at=row.send_at, last_error=row.last_error) if sends else None
-    return InvitationJson.model_validate({**row.document, "decision": row.decision, "sending": sending})
+    sending = (
+        Sending(attempts=row.attempts, next_at=row.send_at, last_error=row.last_error)
+        if sends
+        else None
+    )
+    return InvitationJson.model_validate(
+        {**row.document, "decision": row.decision, "sending": sending}
+    )

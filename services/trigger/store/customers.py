@@ -57,7 +57,9 @@ async def load_positions(tx: Tx, topic: Topic) -> dict[int, int]:
 async def save_freshness(tx: Tx, topic: Topic, read_up_to: datetime) -> None:
     """Note that everything appended before that moment stands in this database."""
     row = {"topic": str(topic), "read_up_to": read_up_to}
-    await insert(tx, freshness, [row], upsert=Upsert(("topic",), replace=("read_up_to",), newer="read_up_to"))
+    await insert(
+        tx, freshness, [row], upsert=Upsert(("topic",), replace=("read_up_to",), newer="read_up_to")
+    )
 
 
 async def is_fresh(tx: Tx, now: datetime) -> bool:
@@ -75,5 +77,7 @@ async def save_position(tx: Tx, last: Received[CustomerChanged]) -> None:
         "next_offset": last.record.offset + 1,
         "appended_at": last.appended_at,
     }
-    upsert = Upsert(("topic", "partition"), replace=("next_offset", "appended_at"), newer="next_offset")
+    upsert = Upsert(
+        ("topic", "partition"), replace=("next_offset", "appended_at"), newer="next_offset"
+    )
     await insert(tx, positions, [row], upsert=upsert)

@@ -24,9 +24,14 @@ async def claim_releases(tx: Tx) -> list[sa.Row[Any]]:
     """Lease pending decisions that are due, the highest priority first, then in the order of their ids."""
     d = decisions.c
     rows = await claim_due(
-        tx, decisions, due=d.due_at, leased_until=d.leased_until,
+        tx,
+        decisions,
+        due=d.due_at,
+        leased_until=d.leased_until,
         where=d.outcome == sa.literal_column("'pending'"),
-        limit=_RELEASE_BATCH, lease_seconds=_LEASE_SECONDS, order_by=(d.priority.desc(), d.id),
+        limit=_RELEASE_BATCH,
+        lease_seconds=_LEASE_SECONDS,
+        order_by=(d.priority.desc(), d.id),
     )
     return sorted(rows, key=lambda row: (-row.priority, row.id))
 
@@ -39,12 +44,24 @@ async def lock_pending(tx: Tx, keys: Iterable[tuple[str, str]]) -> list[sa.Row[A
 
 
 async def save_verdicts(
-    tx: Tx, decided: Sequence[tuple[Any, Verdict]], now: datetime, occasions: dict[str, Occasion] | None = None
+    tx: Tx,
+    decided: Sequence[tuple[Any, Verdict]],
+    now: datetime,
+    occasions: dict[str, Occasion] | None = None,
 ) -> None:
     """Append the steps to locked decisions and write their outcomes; what ended without an invitation lets its
     transaction go. `occasions` are those that were looked up anew."""
     rows = [_row(row, verdict, now, (occasions or {}).get(row.id)) for row, verdict in decided]
-    replace = ("outcome", "reason", "decided_at", "trace", "snapshot", "invitation", "due_at", "leased_until")
+    replace = (
+        "outcome",
+        "reason",
+        "decided_at",
+        "trace",
+        "snapshot",
+        "invitation",
+        "due_at",
+        "leased_until",
+    )
     await insert(tx, decisions, rows, upsert=Upsert(("workspace", "id"), replace=replace))
     ended = [
         (row.workspace, row.trigger, row.transaction_key, row.id)

@@ -26,7 +26,9 @@ _CLAIM = Upsert(
 async def claim(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> set[EventKey]:
     """Insert the `seen` rows, no key twice; returns those that nobody has decided about before."""
     ordered = sorted(rows, key=lambda row: (row["workspace"], row["event"], row["source"]))
-    written = await insert(tx, seen, ordered, upsert=_CLAIM, returning=("workspace", "event", "source"))
+    written = await insert(
+        tx, seen, ordered, upsert=_CLAIM, returning=("workspace", "event", "source")
+    )
     return {(row.workspace, row.event, row.source) for row in written}
 
 
@@ -46,7 +48,10 @@ async def load_ledger(
     """What is known of these occasions' customers and transactions; call it under the customers' locks."""
     people = sorted({(o.workspace, o.customer_id) for o in occasions})
     rows = await load(tx, contacts, [contacts.c.workspace, contacts.c.customer], people)
-    clocks = {(r.workspace, r.customer): Clock(r.last_invited_at, r.last_invitation, r.clock_at) for r in rows}
+    clocks = {
+        (r.workspace, r.customer): Clock(r.last_invited_at, r.last_invitation, r.clock_at)
+        for r in rows
+    }
     keys = sorted({hold_key(o) for o in occasions})
     h, c = holds.c, cancellations.c
     held = await load(tx, holds, [h.workspace, h.trigger, h.transaction_key], keys)
@@ -54,7 +59,8 @@ async def load_ledger(
     return Ledger(
         holds={(r.workspace, r.trigger, r.transaction_key): r.decision for r in held},
         cancelled={
-            (r.workspace, r.trigger, r.transaction_key): described(r.event, r.source, r.type) for r in gone
+            (r.workspace, r.trigger, r.transaction_key): described(r.event, r.source, r.type)
+            for r in gone
         },
         clocks=clocks,
         customers=customers,
@@ -67,8 +73,17 @@ def hold_key(occasion: Occasion) -> HoldKey:
 
 async def save_ledger(tx: Tx, before: Ledger, after: Ledger) -> None:
     """Write what a batch added to the ledger: transactions taken, contact clocks moved."""
-    await _save_holds(tx, {key: decision for key, decision in after.holds.items() if before.holds.get(key) != decision})
-    await save_clocks(tx, {key: clock for key, clock in after.clocks.items() if before.clocks.get(key) != clock})
+    await _save_holds(
+        tx,
+        {
+            key: decision
+            for key, decision in after.holds.items()
+            if before.holds.get(key) != decision
+        },
+    )
+    await save_clocks(
+        tx, {key: clock for key, clock in after.clocks.items() if before.clocks.get(key) != clock}
+    )
 
 
 async def _save_holds(tx: Tx, wanted: Mapping[HoldKey, str]) -> None:
@@ -109,7 +124,9 @@ def snapshot_json(occasion: Occasion) -> dict[str, Any]:
         "data": occasion.data,
         "time": occasion.time,
         "contact": occasion.contact,
-        "customer": None if occasion.customer is None else occasion.customer.model_dump(mode="json"),
+        "customer": None
+        if occasion.customer is None
+        else occasion.customer.model_dump(mode="json"),
         "dimensions": {name: [d.value, d.path] for name, d in occasion.dimensions.items()},
     }
 
@@ -125,7 +142,9 @@ class _Snapshot(msgspec.Struct):
 def occasion_of(row: Any) -> Occasion:
     """The occasion of a stored decision that has a snapshot."""
     snapshot = msgspec.convert(row.snapshot, _Snapshot)
-    customer = None if snapshot.customer is None else CustomerSnapshot.model_validate(snapshot.customer)
+    customer = (
+        None if snapshot.customer is None else CustomerSnapshot.model_validate(snapshot.customer)
+    )
     return Occasion(
         decision=row.id,
         workspace=row.workspace,
@@ -140,12 +159,17 @@ def occasion_of(row: Any) -> Occasion:
         data=snapshot.data,
         contact=snapshot.contact,
         customer=customer,
-        dimensions={name: Dimension(value=value, path=path) for name, (value, path) in snapshot.dimensions.items()},
+        dimensions={
+            name: Dimension(value=value, path=path)
+            for name, (value, path) in snapshot.dimensions.items()
+        },
         traceparent=row.traceparent,
     )
 
 
-def decision_row(occasion: Occasion, verdict: Verdict, decided_at: Any, priority: int) -> dict[str, Any]:
+def decision_row(
+    occasion: Occasion, verdict: Verdict, decided_at: Any, priority: int
+) -> dict[str, Any]:
     """A decision as it is stored."""
     alive = verdict.outcome in (Outcome.PENDING, Outcome.INVITED)
     return {

@@ -14,13 +14,18 @@ async def overdue_releases(tx: Tx, workspace: str, before: datetime) -> int:
     """How many pending decisions were due before that."""
     d = decisions.c
     pending = d.outcome == sa.literal_column("'pending'")
-    return await _count(tx, sa.select(d.id).where(d.workspace == workspace, pending, d.due_at < before))
+    return await _count(
+        tx, sa.select(d.id).where(d.workspace == workspace, pending, d.due_at < before)
+    )
 
 
 async def failed_sendings(tx: Tx, workspace: str, since: datetime) -> int:
     """How many invitations were given up since then."""
     i = invitations.c
-    return await _count(tx, sa.select(i.id).where(i.workspace == workspace, i.state == "failed", i.changed_at >= since))
+    return await _count(
+        tx,
+        sa.select(i.id).where(i.workspace == workspace, i.state == "failed", i.changed_at >= since),
+    )
 
 
 async def _count(tx: Tx, rows: sa.Select[tuple[str]]) -> int:

@@ -41,7 +41,10 @@ async def save_invitations(tx: Tx, made: Sequence[Made], at: datetime) -> None:
         return
     await insert(tx, invitations, invitation_rows(made))
     await announce(
-        tx, outbox, SOURCE, at,
+        tx,
+        outbox,
+        SOURCE,
+        at,
         [(_key(each.workspace, each.message), each.message) for each in made],
         traceparents=[each.occasion.traceparent for each in made],
     )
@@ -66,7 +69,11 @@ async def change_invitations(tx: Tx, changes: Sequence[Change], at: datetime) ->
         message = InvitationChanged.model_validate(
             change.row.document
             | (
-                {"state": change.state, "revision": change.row.revision + 1, "changed_at": changed_at}
+                {
+                    "state": change.state,
+                    "revision": change.row.revision + 1,
+                    "changed_at": changed_at,
+                }
                 if moved
                 else {}
             )
@@ -74,7 +81,16 @@ async def change_invitations(tx: Tx, changes: Sequence[Change], at: datetime) ->
         rows.append(_row(change, message))
         if moved:
             announcements.append((_key(change.row.workspace, message), message))
-    replace = ("revision", "state", "document", "changed_at", "send_at", "leased_until", "attempts", "last_error")
+    replace = (
+        "revision",
+        "state",
+        "document",
+        "changed_at",
+        "send_at",
+        "leased_until",
+        "attempts",
+        "last_error",
+    )
     await insert(tx, invitations, rows, upsert=Upsert(("workspace", "id"), replace=replace))
     await announce(tx, outbox, SOURCE, at, announcements)
 
@@ -83,14 +99,20 @@ async def answer_invitations(tx: Tx, keys: Collection[tuple[str, str]]) -> None:
     """Those that were answered; an answer that was on its way when the link expired counts."""
     rows = await lock_invitations(tx, keys)
     open_ones = [row for row in rows if row.state in OPEN or row.state == InvitationState.EXPIRED]
-    await change_invitations(tx, [Change(row, InvitationState.ANSWERED) for row in open_ones], await now(tx))
+    await change_invitations(
+        tx, [Change(row, InvitationState.ANSWERED) for row in open_ones], await now(tx)
+    )
 
 
 async def stop_invitations(tx: Tx, customers: Collection[tuple[str, str]]) -> None:
     """Stop the open invitations of customers who do not want to be asked."""
     i = invitations.c
-    found = await load(tx, [i.workspace, i.id, i.state], [i.workspace, i.customer], sorted(customers))
-    rows = await lock_invitations(tx, [(row.workspace, row.id) for row in found if row.state in OPEN])
+    found = await load(
+        tx, [i.workspace, i.id, i.state], [i.workspace, i.customer], sorted(customers)
+    )
+    rows = await lock_invitations(
+        tx, [(row.workspace, row.id) for row in found if row.state in OPEN]
+    )
     changes = [Change(row, InvitationState.STOPPED) for row in rows if row.state in OPEN]
     await change_invitations(tx, changes, await now(tx))
 
@@ -99,8 +121,13 @@ async def claim_sendings(tx: Tx, *, limit: int, lease_seconds: float) -> list[sa
     """Lease invitations that a channel has to send now, and announce those that begin to be sent."""
     i = invitations.c
     rows = await claim_due(
-        tx, invitations, due=i.send_at, leased_until=i.leased_until, where=i.send_at.is_not(None),
-        limit=limit, lease_seconds=lease_seconds,
+        tx,
+        invitations,
+        due=i.send_at,
+        leased_until=i.leased_until,
+        where=i.send_at.is_not(None),
+        limit=limit,
+        lease_seconds=lease_seconds,
     )
     begun = [
         Change(row, InvitationState.SENDING, send_at=row.send_at, leased_until=row.leased_until)
@@ -117,7 +144,10 @@ async def expire_invitations(tx: Tx) -> int:
     at = await now(tx)
     statement = (
         sa.select(invitations)
-        .where(i.state.in_([sa.literal_column(f"'{state}'") for state in sorted(OPEN)]), i.expires_at <= at)
+        .where(
+            i.state.in_([sa.literal_column(f"'{state}'") for state in sorted(OPEN)]),
+            i.expires_at <= at,
+        )
         .order_by(i.expires_at)
         .limit(_EXPIRE_BATCH)
         .with_for_update(skip_locked=True)

@@ -23,19 +23,44 @@ class Wanted:
     state: str | None = None
 
 
-async def list_decisions(tx: Tx, workspace: str, wanted: Wanted, *, before: str | None, limit: int) -> list[sa.Row[Any]]:
+async def list_decisions(
+    tx: Tx, workspace: str, wanted: Wanted, *, before: str | None, limit: int
+) -> list[sa.Row[Any]]:
     """Decisions of triggers, and of events alone (`no_trigger`, `dead_lettered`), by id downward."""
     d, s = decisions.c, seen.c
-    columns = [d.id, d.source, d.event, d.type, d.customer, d.trigger, d.outcome, d.reason, d.transaction_key,
-               d.event_time, d.arrived_at, d.decided_at, d.due_at, d.invitation, d.trace]
-    own = sa.select(*columns).where(*_matches(decisions, workspace, wanted, before, _DECISION_FIELDS))
-    of_event = {c.name: sa.null().label(c.name) for c in columns} | {
-        "id": s.id, "source": s.source, "event": s.event, "type": s.type, "customer": s.customer,
-        "outcome": s.outcome, "reason": s.reason, "arrived_at": s.arrived_at,
-    }
-    alone = sa.select(*(sa.type_coerce(of_event[c.name], c.type).label(c.name) for c in columns)).where(
-        s.outcome.is_not(None), *_matches(seen, workspace, wanted, before, _SEEN_FIELDS)
+    columns = [
+        d.id,
+        d.source,
+        d.event,
+        d.type,
+        d.customer,
+        d.trigger,
+        d.outcome,
+        d.reason,
+        d.transaction_key,
+        d.event_time,
+        d.arrived_at,
+        d.decided_at,
+        d.due_at,
+        d.invitation,
+        d.trace,
+    ]
+    own = sa.select(*columns).where(
+        *_matches(decisions, workspace, wanted, before, _DECISION_FIELDS)
     )
+    of_event = {c.name: sa.null().label(c.name) for c in columns} | {
+        "id": s.id,
+        "source": s.source,
+        "event": s.event,
+        "type": s.type,
+        "customer": s.customer,
+        "outcome": s.outcome,
+        "reason": s.reason,
+        "arrived_at": s.arrived_at,
+    }
+    alone = sa.select(
+        *(sa.type_coerce(of_event[c.name], c.type).label(c.name) for c in columns)
+    ).where(s.outcome.is_not(None), *_matches(seen, workspace, wanted, before, _SEEN_FIELDS))
     rows = list((await tx.execute(own.order_by(d.id.desc()).limit(limit))).all())
     if wanted.trigger is None and wanted.outcome in (None, "no_trigger", "dead_lettered"):
         rows += (await tx.execute(alone.order_by(s.id.desc()).limit(limit))).all()
@@ -73,12 +98,16 @@ _INVITATION_FIELDS = ("source", "event", "customer", "trigger", "state")
 
 
 async def _one(tx: Tx, table: sa.Table, workspace: str, id: str) -> sa.Row[Any] | None:
-    return (await tx.execute(sa.select(table).where(table.c.workspace == workspace, table.c.id == id))).first()
+    return (
+        await tx.execute(sa.select(table).where(table.c.workspace == workspace, table.c.id == id))
+    ).first()
 
 
 def _matches(
     table: sa.Table, workspace: str, wanted: Wanted, before: str | None, fields: tuple[str, ...]
 ) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = [table.c.workspace == workspace]
-    conditions += [table.c[name] == value for name in fields if (value := getattr(wanted, name)) is not None]
+    conditions += [
+        table.c[name] == value for name in fields if (value := getattr(wanted, name)) is not None
+    ]
     return conditions if before is None else [*conditions, table.c.id < before]

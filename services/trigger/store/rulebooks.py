@@ -39,7 +39,11 @@ class Rulebooks:
 
 async def _versions(tx: Tx, workspaces: list[str]) -> dict[str, Version]:
     parts = [
-        sa.select(t.c.workspace, sa.literal_column(own).label("own"), sa.func.sum(t.c.revision).label("version"))
+        sa.select(
+            t.c.workspace,
+            sa.literal_column(own).label("own"),
+            sa.func.sum(t.c.revision).label("version"),
+        )
         .where(t.c.workspace.in_(workspaces))
         .group_by(t.c.workspace)
         for t, own in ((definitions, "1"), (definition_copies, "0"))
@@ -51,7 +55,9 @@ async def _versions(tx: Tx, workspaces: list[str]) -> dict[str, Version]:
 
 
 async def _compile(tx: Tx, workspace: str) -> Rulebook:
-    own = sa.select(definitions).where(definitions.c.workspace == workspace, definitions.c.state != "deleted")
+    own = sa.select(definitions).where(
+        definitions.c.workspace == workspace, definitions.c.state != "deleted"
+    )
     c = definition_copies.c
     copies = sa.select(c.kind, c.id, c.state, c.document).where(
         c.workspace == workspace, c.kind.in_(sorted(COPIED_KINDS)), c.state != "deleted"

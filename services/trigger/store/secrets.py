@@ -24,7 +24,9 @@ async def forget_secrets(tx: Tx, workspace: str, channels: Sequence[str]) -> Non
     """A channel that is made again under an old name must not share the old one's secret."""
     if channels:
         s = channel_secrets.c
-        await tx.execute(sa.delete(channel_secrets).where(s.workspace == workspace, s.channel.in_(channels)))
+        await tx.execute(
+            sa.delete(channel_secrets).where(s.workspace == workspace, s.channel.in_(channels))
+        )
 
 
 async def load_secret(tx: Tx, workspace: str, channel: str) -> str | None:
@@ -38,12 +40,21 @@ async def load_secret(tx: Tx, workspace: str, channel: str) -> str | None:
     return found
 
 
-async def load_channels(tx: Tx, channels: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+async def load_channels(
+    tx: Tx, channels: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[str, str]]:
     """URL and secret of each channel that exists, by workspace and id."""
     s, d = channel_secrets.c, definitions.c
     statement = (
         sa.select(d.workspace, d.id, d.document, s.secret)
         .join(channel_secrets, sa.and_(s.workspace == d.workspace, s.channel == d.id))
-        .where(d.kind == CHANNEL, d.state != "deleted", sa.tuple_(d.workspace, d.id).in_(sorted(set(channels))))
+        .where(
+            d.kind == CHANNEL,
+            d.state != "deleted",
+            sa.tuple_(d.workspace, d.id).in_(sorted(set(channels))),
+        )
     )
-    return {(row.workspace, row.id): (row.document["url"], row.secret) for row in await tx.execute(statement)}
+    return {
+        (row.workspace, row.id): (row.document["url"], row.secret)
+        for row in await tx.execute(statement)
+    }

@@ -46,51 +46,109 @@ class Bench:
     offset: int = 0
     revisions: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def event(self, id: str = "e1", customer: str = "ann", *, workspace: str = "acme", source: str = "/shop",
-              type: str = "paid", data: Mapping[str, Any] | None = None, time: datetime | None = None,
-              arrived_at: datetime | None = None) -> Received[Any]:
+    def event(
+        self,
+        id: str = "e1",
+        customer: str = "ann",
+        *,
+        workspace: str = "acme",
+        source: str = "/shop",
+        type: str = "paid",
+        data: Mapping[str, Any] | None = None,
+        time: datetime | None = None,
+        arrived_at: datetime | None = None,
+    ) -> Received[Any]:
         """A record of the events topic, decoded."""
         body = {"specversion": "1.0", "id": id, "source": source, "type": type, "subject": customer}
         body |= {"data": dict(data or {"order_no": id, "amount": 10})}  # type: ignore[dict-item]
         if time is not None:
             body["time"] = time.isoformat()
-        record = self._record(Topic.EVENTS, f"{workspace}/{customer}", json.dumps(body).encode(), arrived_at)
+        record = self._record(
+            Topic.EVENTS, f"{workspace}/{customer}", json.dumps(body).encode(), arrived_at
+        )
         return decode_transaction_event(record)
 
-    def customer(self, id: str, *, workspace: str = "acme", revision: int | None = None, **fields: Any) -> Received[Any]:
+    def customer(
+        self, id: str, *, workspace: str = "acme", revision: int | None = None, **fields: Any
+    ) -> Received[Any]:
         """A change of a customer; each is newer than the one before unless `revision` says otherwise."""
         key = (workspace, id)
         self.revisions[key] = revision or self.revisions.get(key, 0) + 1
-        message = CustomerChanged(id=id, revision=self.revisions[key], changed_at=datetime.now(UTC), **fields)
-        return Received(workspace, id, message, self._record(Topic.CUSTOMERS, f"{workspace}/{id}", b"{}", None), None)
+        message = CustomerChanged(
+            id=id, revision=self.revisions[key], changed_at=datetime.now(UTC), **fields
+        )
+        return Received(
+            workspace,
+            id,
+            message,
+            self._record(Topic.CUSTOMERS, f"{workspace}/{id}", b"{}", None),
+            None,
+        )
 
-    def copy(self, kind: str, id: str, document: Mapping[str, Any] = SURVEY, *, workspace: str = "acme",
-             state: str = "published", revision: int = 1) -> Received[Any]:
+    def copy(
+        self,
+        kind: str,
+        id: str,
+        document: Mapping[str, Any] = SURVEY,
+        *,
+        workspace: str = "acme",
+        state: str = "published",
+        revision: int = 1,
+    ) -> Received[Any]:
         """A definition of another service, as announced."""
-        message = DefinitionChanged(revision=revision, kind=kind, id=id, state=state, document=dict(document),  # type: ignore[arg-type]
-                                    active_from=datetime.now(UTC), changed_by="test")
+        message = DefinitionChanged(
+            revision=revision,
+            kind=kind,
+            id=id,
+            state=state,
+            document=dict(document),  # type: ignore[arg-type]
+            active_from=datetime.now(UTC),
+            changed_by="test",
+        )
         record = self._record(Topic.DEFINITIONS, f"{workspace}/{kind}/{id}", b"{}", None)
         return Received(workspace, f"{kind}/{id}", message, record, None)
 
     def response(self, invitation: str, *, workspace: str = "acme", **fields: Any) -> Received[Any]:
         """A response to an invitation."""
         at = datetime.now(UTC)
-        values = {"id": f"r-{invitation}", "revision": 1, "state": "submitted", "survey": "s", "survey_version": 1,
-                  "invitation": invitation, "day": at.date(), "submitted_at": at, "changed_at": at}
+        values = {
+            "id": f"r-{invitation}",
+            "revision": 1,
+            "state": "submitted",
+            "survey": "s",
+            "survey_version": 1,
+            "invitation": invitation,
+            "day": at.date(),
+            "submitted_at": at,
+            "changed_at": at,
+        }
         record = self._record(Topic.RESPONSES, f"{workspace}/x", b"{}", None)
-        return Received(workspace, "x", ResponseChanged.model_validate(values | fields), record, None)
+        return Received(
+            workspace, "x", ResponseChanged.model_validate(values | fields), record, None
+        )
 
     def _record(self, topic: Topic, key: str, value: bytes, at: datetime | None) -> Record:
         self.offset += 1
         stamp = int((at or datetime.now(UTC)).timestamp() * 1000)
         return Record(topic, 0, self.offset, key.encode(), value, (), stamp)
 
-    async def put(self, kind: str, id: str, document: Mapping[str, Any], *, workspace: str = "acme") -> None:
+    async def put(
+        self, kind: str, id: str, document: Mapping[str, Any], *, workspace: str = "acme"
+    ) -> None:
         """Put a definition as the API does."""
         wish, errors = read_document(KINDS[kind], id, dict(document))
         assert wish is not None, errors
         async with self.database.begin() as tx:
-            await put_definitions(tx, definitions, outbox, workspace, [wish], source="trigger", by="test", at=await now(tx))
+            await put_definitions(
+                tx,
+                definitions,
+                outbox,
+                workspace,
+                [wish],
+                source="trigger",
+                by="test",
+                at=await now(tx),
+            )
 
     async def trigger(self, id: str = "after", *, workspace: str = "acme", **fields: Any) -> None:
         """Put a trigger on `paid` that asks survey `s`, with these fields changed."""
@@ -107,16 +165,25 @@ class Bench:
 
     async def rows(self, table: str, order: str = "1") -> list[Any]:
         async with self.database.read() as tx:
-            return list((await tx.execute(sa.text(f"SELECT * FROM {table} ORDER BY {order}"))).all())
+            return list(
+                (await tx.execute(sa.text(f"SELECT * FROM {table} ORDER BY {order}"))).all()
+            )
 
     async def outcomes(self) -> dict[tuple[str, str], tuple[str, str | None]]:
         """Outcome and reason by event and trigger."""
-        return {(row.event, row.trigger): (row.outcome, row.reason) for row in await self.rows("decisions", "id")}
+        return {
+            (row.event, row.trigger): (row.outcome, row.reason)
+            for row in await self.rows("decisions", "id")
+        }
 
     async def make_due(self) -> None:
         """As if every pending decision's time had come."""
         async with self.database.begin() as tx:
-            await tx.execute(sa.text("UPDATE decisions SET due_at = decided_at, leased_until = NULL WHERE outcome = 'pending' AND due_at IS NOT NULL"))
+            await tx.execute(
+                sa.text(
+                    "UPDATE decisions SET due_at = decided_at, leased_until = NULL WHERE outcome = 'pending' AND due_at IS NOT NULL"
+                )
+            )
 
     async def release(self) -> None:
         """Let all pending decisions come due, and release them."""
@@ -129,13 +196,17 @@ OpenBench = Callable[[], Any]
 
 
 @asynccontextmanager
-async def open_bench(database_url: str, access: Access, *, migrated: bool = False) -> AsyncIterator[Bench]:
+async def open_bench(
+    database_url: str, access: Access, *, migrated: bool = False
+) -> AsyncIterator[Bench]:
     """Open one replica on a database."""
     async with open_database(database_url, "trigger") as database:
         if not migrated:
             await migrate(database, SCHEMA)
         await refuse_wrong_schema(database, SCHEMA)
-        handlers = Handlers(database, access, Maker(KeyRing.parse(TOKEN_KEYS), "https://ask.example"), Rulebooks())
+        handlers = Handlers(
+            database, access, Maker(KeyRing.parse(TOKEN_KEYS), "https://ask.example"), Rulebooks()
+        )
         yield Bench(database, access, handlers, Releases(handlers))
 
 

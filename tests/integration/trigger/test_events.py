@@ -21,7 +21,10 @@ async def announced(bench: Bench) -> list[dict[str, Any]]:
 
 
 async def test_an_event_becomes_an_invitation_that_is_announced(bench: Bench) -> None:
-    await bench.trigger(when={"path": "data.amount", "gt": 5}, dimensions={"org": "data.store", "brand": {"value": "acme"}})
+    await bench.trigger(
+        when={"path": "data.amount", "gt": 5},
+        dimensions={"org": "data.store", "brand": {"value": "acme"}},
+    )
     await bench.handlers.events([bench.event(data={"amount": 10, "store": "12"})])
     (decision,) = await bench.rows("decisions")
     (invitation,) = await bench.rows("invitations")
@@ -29,15 +32,26 @@ async def test_an_event_becomes_an_invitation_that_is_announced(bench: Bench) ->
     assert (invitation.state, invitation.revision) == ("sent", 1)
     (message,) = await announced(bench)
     assert message["link"].startswith("https://ask.example/s/")
-    assert message["dimensions"] == {"org": {"value": "12", "path": "12"}, "brand": {"value": "acme", "path": "acme"}}
+    assert message["dimensions"] == {
+        "org": {"value": "12", "path": "12"},
+        "brand": {"value": "acme", "path": "acme"},
+    }
     assert message["transaction"]["data"] == {"amount": 10, "store": "12"}
 
 
 async def test_a_replayed_batch_changes_nothing(bench: Bench) -> None:
     await bench.trigger()
-    batch = [bench.event("e1"), bench.event("e2", "bob"), bench.event("e1"), bench.event("e3", type="viewed")]
+    batch = [
+        bench.event("e1"),
+        bench.event("e2", "bob"),
+        bench.event("e1"),
+        bench.event("e3", type="viewed"),
+    ]
     await bench.handlers.events(batch)
-    before = {table: await bench.rows(table) for table in ("seen", "decisions", "invitations", "holds", "contacts", "outbox")}
+    before = {
+        table: await bench.rows(table)
+        for table in ("seen", "decisions", "invitations", "holds", "contacts", "outbox")
+    }
     assert [len(before["seen"]), len(before["decisions"]), len(before["invitations"])] == [3, 2, 2]
     await bench.handlers.events(batch)
     await bench.handlers.events(batch[::-1])
@@ -48,14 +62,20 @@ async def test_a_replayed_batch_changes_nothing(bench: Bench) -> None:
 async def test_every_event_has_a_decision(bench: Bench) -> None:
     await bench.trigger("b", when={"path": "data.amount", "gt": 50})
     await bench.trigger("a")
-    await bench.handlers.events([bench.event("e1"), bench.event("e2", type="viewed"), bench.event("e3")])
+    await bench.handlers.events(
+        [bench.event("e1"), bench.event("e2", type="viewed"), bench.event("e3")]
+    )
     assert await bench.outcomes() == {
         ("e1", "a"): ("invited", None),
         ("e1", "b"): ("suppressed", "condition"),
         ("e3", "a"): ("suppressed", "contact_policy"),
         ("e3", "b"): ("suppressed", "condition"),
     }
-    assert {row.event: row.outcome for row in await bench.rows("seen")} == {"e1": None, "e2": "no_trigger", "e3": None}
+    assert {row.event: row.outcome for row in await bench.rows("seen")} == {
+        "e1": None,
+        "e2": "no_trigger",
+        "e3": None,
+    }
 
 
 async def test_workspaces_share_nothing(bench: Bench) -> None:
@@ -73,7 +93,9 @@ async def test_the_contact_policy_holds_across_triggers_and_in_one_batch(bench: 
     await bench.handlers.events([bench.event("e3")])
     outcomes = await bench.outcomes()
     assert outcomes[("e1", "first")] == outcomes[("e2", "first")] == ("invited", None)
-    assert {outcomes[key][1] for key in (("e1", "second"), ("e2", "second"), ("e3", "first"))} == {"contact_policy"}
+    assert {outcomes[key][1] for key in (("e1", "second"), ("e2", "second"), ("e3", "first"))} == {
+        "contact_policy"
+    }
     last = (await bench.rows("decisions", "id"))[-1]
     assert "lets nobody ask again before" in why(last.outcome, last.reason, _json(last.trace))
 
@@ -81,14 +103,23 @@ async def test_the_contact_policy_holds_across_triggers_and_in_one_batch(bench: 
 async def test_one_transaction_is_asked_about_once_whatever_events_tell_of_it(bench: Bench) -> None:
     await bench.put("contact-policy", "default", {"after_invitation": "0s"})
     await bench.trigger(transaction="data.order_no")
-    await bench.handlers.events([bench.event("e1", data={"order_no": 7}), bench.event("e2", data={"order_no": "7"})])
-    await bench.handlers.events([bench.event("e3", data={"order_no": 7}, source="/till"), bench.event("e4", data={"no": 1})])
+    await bench.handlers.events(
+        [bench.event("e1", data={"order_no": 7}), bench.event("e2", data={"order_no": "7"})]
+    )
+    await bench.handlers.events(
+        [bench.event("e3", data={"order_no": 7}, source="/till"), bench.event("e4", data={"no": 1})]
+    )
     assert [v for _, v in sorted((await bench.outcomes()).items())] == [
-        ("invited", None), ("suppressed", "same_transaction"), ("suppressed", "same_transaction"), ("suppressed", "no_transaction"),
+        ("invited", None),
+        ("suppressed", "same_transaction"),
+        ("suppressed", "same_transaction"),
+        ("suppressed", "no_transaction"),
     ]
 
 
-async def test_a_delay_is_waited_for_and_the_contact_clock_counts_from_the_release(bench: Bench) -> None:
+async def test_a_delay_is_waited_for_and_the_contact_clock_counts_from_the_release(
+    bench: Bench,
+) -> None:
     await bench.trigger("slow", delay="2h")
     await bench.trigger("fast", on="called")
     await bench.handlers.events([bench.event("e1")])
@@ -97,13 +128,19 @@ async def test_a_delay_is_waited_for_and_the_contact_clock_counts_from_the_relea
     assert (await bench.outcomes())[("e2", "fast")] == ("invited", None)
     await bench.release()
     assert (await bench.outcomes())[("e1", "slow")] == ("suppressed", "contact_policy")
-    assert [step["step"] for step in _json((await bench.rows("decisions", "id"))[0].trace)][-1] == "contact_policy"
+    assert [step["step"] for step in _json((await bench.rows("decisions", "id"))[0].trace)][
+        -1
+    ] == "contact_policy"
     assert [row.trigger for row in await bench.rows("holds")] == ["fast"]
 
 
 async def test_a_released_decision_is_as_it_was(bench: Bench) -> None:
     await bench.handlers.customers([bench.customer("ann", attributes={"tier": "gold"})])
-    await bench.trigger(delay="1h", when={"path": "customer.tier", "eq": "gold"}, dimensions={"segment": "customer.tier"})
+    await bench.trigger(
+        delay="1h",
+        when={"path": "customer.tier", "eq": "gold"},
+        dimensions={"segment": "customer.tier"},
+    )
     await bench.handlers.events([bench.event("e1", time=NOW)])
     await bench.handlers.customers([bench.customer("ann", attributes={"tier": "none"})])
     await bench.release()
@@ -116,10 +153,19 @@ async def test_a_released_decision_is_as_it_was(bench: Bench) -> None:
 
 async def test_a_condition_reads_the_unit_of_an_event(bench: Bench) -> None:
     units = {"cn": {}, "store-12": {"parent": "cn", "aliases": ["12"]}}
-    await bench.handlers.definitions([bench.copy("unit", id, document, state="active") for id, document in units.items()])
-    await bench.trigger(when={"path": "dimensions.org", "eq": "store-12"}, dimensions={"org": "data.store"})
-    await bench.handlers.events([bench.event("e1", data={"store": "12"}), bench.event("e2", "bob", data={"store": "13"})])
-    assert await bench.outcomes() == {("e1", "after"): ("invited", None), ("e2", "after"): ("suppressed", "condition")}
+    await bench.handlers.definitions(
+        [bench.copy("unit", id, document, state="active") for id, document in units.items()]
+    )
+    await bench.trigger(
+        when={"path": "dimensions.org", "eq": "store-12"}, dimensions={"org": "data.store"}
+    )
+    await bench.handlers.events(
+        [bench.event("e1", data={"store": "12"}), bench.event("e2", "bob", data={"store": "13"})]
+    )
+    assert await bench.outcomes() == {
+        ("e1", "after"): ("invited", None),
+        ("e2", "after"): ("suppressed", "condition"),
+    }
     (message,) = await announced(bench)
     assert message["dimensions"]["org"] == {"value": "store-12", "path": "cn/store-12"}
 
@@ -127,7 +173,11 @@ async def test_a_condition_reads_the_unit_of_an_event(bench: Bench) -> None:
 @pytest.mark.parametrize("same_batch", [True, False])
 async def test_cancelled_before_after_or_too_late(bench: Bench, same_batch: bool) -> None:
     await bench.put("contact-policy", "default", {"after_invitation": "0s"})
-    await bench.trigger(transaction="data.order_no", delay="1h", cancel_on=[{"on": "returned", "when": {"path": "data.all", "eq": True}}])
+    await bench.trigger(
+        transaction="data.order_no",
+        delay="1h",
+        cancel_on=[{"on": "returned", "when": {"path": "data.all", "eq": True}}],
+    )
     records = [
         bench.event("r1", type="returned", data={"order_no": 1, "all": True}),
         bench.event("e1", data={"order_no": 1}),
@@ -139,9 +189,15 @@ async def test_cancelled_before_after_or_too_late(bench: Bench, same_batch: bool
     for batch in [records] if same_batch else [[record] for record in records]:
         await bench.handlers.events(batch)
     await bench.release()
-    await bench.handlers.events([bench.event("r4", type="returned", data={"order_no": 3, "all": True})])
+    await bench.handlers.events(
+        [bench.event("r4", type="returned", data={"order_no": 3, "all": True})]
+    )
     outcomes = await bench.outcomes()
-    assert outcomes == {("e1", "after"): ("cancelled", "cancel_on"), ("e2", "after"): ("cancelled", "cancel_on"), ("e3", "after"): ("invited", None)}
+    assert outcomes == {
+        ("e1", "after"): ("cancelled", "cancel_on"),
+        ("e2", "after"): ("cancelled", "cancel_on"),
+        ("e3", "after"): ("invited", None),
+    }
     assert [row.transaction_key for row in await bench.rows("holds")] == ["3"]
     traces = {row.event: _json(row.trace) for row in await bench.rows("decisions")}
     assert traces["e2"][-1]["event"] == "the event r2 of /shop (returned)"
@@ -153,7 +209,10 @@ async def test_a_paused_trigger_holds_what_is_pending_and_refuses_what_is_new(be
     await bench.trigger(delay="1h", state="paused")
     await bench.handlers.events([bench.event("e2", "bob")])
     await bench.release()
-    assert await bench.outcomes() == {("e1", "after"): ("pending", "paused"), ("e2", "after"): ("suppressed", "paused")}
+    assert await bench.outcomes() == {
+        ("e1", "after"): ("pending", "paused"),
+        ("e2", "after"): ("suppressed", "paused"),
+    }
     assert await bench.releases.unhold() == 0
     await bench.trigger(delay="1h")
     assert await bench.releases.unhold() == 1
@@ -165,27 +224,37 @@ async def test_the_pending_of_a_deleted_trigger_come_to_an_end(bench: Bench) -> 
     await bench.trigger(delay="1h")
     await bench.handlers.events([bench.event("e1")])
     async with bench.database.begin() as tx:
-        await tx.exec_driver_sql("UPDATE definitions SET state = 'deleted', revision = revision + 1")
+        await tx.exec_driver_sql(
+            "UPDATE definitions SET state = 'deleted', revision = revision + 1"
+        )
     await bench.release()
     assert await bench.outcomes() == {("e1", "after"): ("suppressed", "trigger_deleted")}
     assert await bench.rows("holds") == []
 
 
-async def test_nobody_is_asked_before_the_customers_are_read_nor_while_they_lag(bench: Bench) -> None:
+async def test_nobody_is_asked_before_the_customers_are_read_nor_while_they_lag(
+    bench: Bench,
+) -> None:
     await bench.trigger(when={"path": "customer.tier", "eq": "gold"})
     await bench.set_fresh(timedelta(seconds=31))
-    await bench.handlers.events([bench.event("e1"), bench.event("e2", "bob"), bench.event("e3", "cid")])
+    await bench.handlers.events(
+        [bench.event("e1"), bench.event("e2", "bob"), bench.event("e3", "cid")]
+    )
     assert set((await bench.outcomes()).values()) == {("pending", "waiting_for_customers")}
     await bench.release()
     assert set((await bench.outcomes()).values()) == {("pending", "waiting_for_customers")}
-    await bench.handlers.customers([
-        bench.customer("ann", attributes={"tier": "gold"}),
-        bench.customer("bob", attributes={"tier": "gold"}, consent={"surveys": False}),
-    ])
+    await bench.handlers.customers(
+        [
+            bench.customer("ann", attributes={"tier": "gold"}),
+            bench.customer("bob", attributes={"tier": "gold"}, consent={"surveys": False}),
+        ]
+    )
     await bench.set_fresh()
     await bench.release()
     assert {event: v for (event, _), v in (await bench.outcomes()).items()} == {
-        "e1": ("invited", None), "e2": ("suppressed", "opted_out"), "e3": ("suppressed", "condition"),
+        "e1": ("invited", None),
+        "e2": ("suppressed", "opted_out"),
+        "e3": ("suppressed", "condition"),
     }
     (message,) = await announced(bench)
     assert message["customer"]["attributes"] == {"tier": "gold"}
@@ -216,7 +285,9 @@ async def test_a_clock_of_events_replays_history(bench: Bench) -> None:
     start = datetime(2020, 1, 1, tzinfo=UTC)
     days = {"e1": 0, "e2": 10, "e3": 31, "e4": 25, "e5": 70, "old": 5}
     for id, day in days.items():
-        await bench.handlers.events([bench.event(id, workspace="past", time=start + timedelta(days=day))])
+        await bench.handlers.events(
+            [bench.event(id, workspace="past", time=start + timedelta(days=day))]
+        )
     assert {event: v for (event, _), v in (await bench.outcomes()).items()} == {
         "e1": ("invited", None),
         "e2": ("suppressed", "contact_policy"),
@@ -232,19 +303,25 @@ async def test_a_clock_of_events_replays_history(bench: Bench) -> None:
 async def test_what_arrived_before_the_trigger_was_active_is_not_asked_about(bench: Bench) -> None:
     now = datetime.now(UTC)
     await bench.trigger()
-    await bench.handlers.events([
-        bench.event("e1", arrived_at=now - timedelta(seconds=90)),
-        bench.event("e2", "bob", arrived_at=now - timedelta(seconds=30)),
-        bench.event("e3", "cid", time=now - timedelta(days=31)),
-    ])
+    await bench.handlers.events(
+        [
+            bench.event("e1", arrived_at=now - timedelta(seconds=90)),
+            bench.event("e2", "bob", arrived_at=now - timedelta(seconds=30)),
+            bench.event("e3", "cid", time=now - timedelta(days=31)),
+        ]
+    )
     assert {event: v for (event, _), v in (await bench.outcomes()).items()} == {
-        "e1": ("suppressed", "before_active"), "e2": ("invited", None), "e3": ("suppressed", "too_old"),
+        "e1": ("suppressed", "before_active"),
+        "e2": ("invited", None),
+        "e3": ("suppressed", "too_old"),
     }
 
 
 async def test_contact_points_are_cut_out_before_anything_is_kept(bench: Bench) -> None:
     await bench.trigger(contact={"email": "data.buyer.mail"}, delay="1h")
-    await bench.handlers.events([bench.event("e1", data={"buyer": {"mail": "ann@example.com", "age": 3}})])
+    await bench.handlers.events(
+        [bench.event("e1", data={"buyer": {"mail": "ann@example.com", "age": 3}})]
+    )
     await bench.release()
     (invitation,) = await bench.rows("invitations")
     assert _json(invitation.contact) == {"email": "ann@example.com"}
@@ -267,25 +344,40 @@ async def test_a_buried_event_has_a_decision_and_its_replay_another(bench: Bench
 
 
 async def test_old_dedupe_rows_are_forgotten_and_young_ones_kept(bench: Bench) -> None:
-    await bench.handlers.events([bench.event("old", arrived_at=NOW - timedelta(days=41)), bench.event("young")])
+    await bench.handlers.events(
+        [bench.event("old", arrived_at=NOW - timedelta(days=41)), bench.event("young")]
+    )
     assert await bench.releases.forget() == 1
     assert [row.event for row in await bench.rows("seen")] == ["young"]
 
 
-async def test_a_change_in_another_replica_is_seen_at_once(database_url: str, access: Access) -> None:
-    async with open_bench(database_url, access) as one, open_bench(database_url, access, migrated=True) as two:
+async def test_a_change_in_another_replica_is_seen_at_once(
+    database_url: str, access: Access
+) -> None:
+    async with (
+        open_bench(database_url, access) as one,
+        open_bench(database_url, access, migrated=True) as two,
+    ):
         await one.set_fresh()
         await one.survey()
         await one.trigger()
         await two.handlers.events([two.event("e1")])
         await one.trigger(when={"path": "data.amount", "gt": 100})
         await two.handlers.events([two.event("e2", "bob")])
-        assert await two.outcomes() == {("e1", "after"): ("invited", None), ("e2", "after"): ("suppressed", "condition")}
+        assert await two.outcomes() == {
+            ("e1", "after"): ("invited", None),
+            ("e2", "after"): ("suppressed", "condition"),
+        }
 
 
 @pytest.mark.postgres
-async def test_two_workers_on_overlapping_batches_ask_each_once(postgres_url: str, access: Access) -> None:
-    async with open_bench(postgres_url, access) as one, open_bench(postgres_url, access, migrated=True) as two:
+async def test_two_workers_on_overlapping_batches_ask_each_once(
+    postgres_url: str, access: Access
+) -> None:
+    async with (
+        open_bench(postgres_url, access) as one,
+        open_bench(postgres_url, access, migrated=True) as two,
+    ):
         await one.set_fresh()
         await one.survey()
         await one.trigger("a")
@@ -293,18 +385,29 @@ async def test_two_workers_on_overlapping_batches_ask_each_once(postgres_url: st
         records = [one.event(f"e{i}", f"c{i % 40}", data={"order_no": i % 60}) for i in range(200)]
         halves = (records[:150], list(reversed(records[50:])))
         for _ in range(3):
-            await asyncio.gather(*(_until_done(b, batch) for b, batch in zip((one, two), halves, strict=True)))
+            await asyncio.gather(
+                *(_until_done(b, batch) for b, batch in zip((one, two), halves, strict=True))
+            )
         assert len(await one.rows("seen")) == 200
         assert len(await one.rows("decisions")) == 400
         invitations = await one.rows("invitations")
         assert len(invitations) == len({row.customer for row in invitations}) == 40
-        keys = [(row.trigger, row.transaction_key) for row in await one.rows("decisions") if row.outcome == "invited"]
+        keys = [
+            (row.trigger, row.transaction_key)
+            for row in await one.rows("decisions")
+            if row.outcome == "invited"
+        ]
         assert len(keys) == len(set(keys))
 
 
 @pytest.mark.postgres
-async def test_the_contact_policy_holds_across_triggers_and_workers(postgres_url: str, access: Access) -> None:
-    async with open_bench(postgres_url, access) as one, open_bench(postgres_url, access, migrated=True) as two:
+async def test_the_contact_policy_holds_across_triggers_and_workers(
+    postgres_url: str, access: Access
+) -> None:
+    async with (
+        open_bench(postgres_url, access) as one,
+        open_bench(postgres_url, access, migrated=True) as two,
+    ):
         await one.set_fresh()
         await one.survey()
         await one.trigger("a")
@@ -320,8 +423,13 @@ async def test_the_contact_policy_holds_across_triggers_and_workers(postgres_url
 
 
 @pytest.mark.postgres
-async def test_two_workers_release_each_pending_decision_once(postgres_url: str, access: Access) -> None:
-    async with open_bench(postgres_url, access) as one, open_bench(postgres_url, access, migrated=True) as two:
+async def test_two_workers_release_each_pending_decision_once(
+    postgres_url: str, access: Access
+) -> None:
+    async with (
+        open_bench(postgres_url, access) as one,
+        open_bench(postgres_url, access, migrated=True) as two,
+    ):
         await one.set_fresh()
         await one.survey()
         await one.trigger(delay="1h")
@@ -335,8 +443,13 @@ async def test_two_workers_release_each_pending_decision_once(postgres_url: str,
 
 
 @pytest.mark.postgres
-async def test_a_stop_that_races_a_release_leaves_no_open_invitation(postgres_url: str, access: Access) -> None:
-    async with open_bench(postgres_url, access) as one, open_bench(postgres_url, access, migrated=True) as two:
+async def test_a_stop_that_races_a_release_leaves_no_open_invitation(
+    postgres_url: str, access: Access
+) -> None:
+    async with (
+        open_bench(postgres_url, access) as one,
+        open_bench(postgres_url, access, migrated=True) as two,
+    ):
         await one.set_fresh()
         await one.survey()
         await one.trigger(delay="1h")

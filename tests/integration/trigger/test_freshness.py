@@ -16,7 +16,9 @@ from shared.log import Log, Outgoing, Record, TopicPartition
 from shared.log.opening import open_log
 from tests.integration.trigger.conftest import Bench
 
-STOPPED = CustomerChanged(id="ann", revision=1, consent={"surveys": False}, changed_at=datetime.now(UTC))
+STOPPED = CustomerChanged(
+    id="ann", revision=1, consent={"surveys": False}, changed_at=datetime.now(UTC)
+)
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ async def log(tmp_path: Path) -> AsyncIterator[Log]:
 
 def _stop(schema: str = "1.0") -> Outgoing:
     key = Key("acme", "ann")
-    record = encode_message(key, STOPPED, id="m", source="test", time=STOPPED.changed_at, traceparent=None)
+    record = encode_message(
+        key, STOPPED, id="m", source="test", time=STOPPED.changed_at, traceparent=None
+    )
     envelope = msgspec.json.decode(record.value or b"") | {"schemaversion": schema}
     return Outgoing(record.topic, record.key, msgspec.json.encode(envelope))
 
@@ -38,7 +42,9 @@ async def _append(log: Log, *records: Outgoing) -> list[Record]:
     async with log.producer() as producer:
         await producer.send(records)
     for partition in await log.lag("trigger", [Topic.CUSTOMERS]):
-        if found := await log.read(TopicPartition(Topic.CUSTOMERS, partition.partition), 0, max_records=1_000):
+        if found := await log.read(
+            TopicPartition(Topic.CUSTOMERS, partition.partition), 0, max_records=1_000
+        ):
             return list(found)
     return []
 
@@ -54,7 +60,9 @@ async def test_an_unread_change_is_waited_for_until_it_is_stored(bench: Bench, l
     assert await watch.look()
 
 
-async def test_a_change_of_a_newer_major_version_is_unread_and_may_be_a_stop(bench: Bench, log: Log) -> None:
+async def test_a_change_of_a_newer_major_version_is_unread_and_may_be_a_stop(
+    bench: Bench, log: Log
+) -> None:
     await _append(log, _stop("2.0"))
     assert not await FreshnessWatch(bench.handlers, log).look()
 
@@ -68,7 +76,9 @@ async def test_a_change_that_was_given_up_holds_nobody_up(bench: Bench, log: Log
     assert await bench.rows("customers") == []
 
 
-async def test_many_erasures_at_the_end_hold_nobody_up_and_hide_no_change(bench: Bench, log: Log) -> None:
+async def test_many_erasures_at_the_end_hold_nobody_up_and_hide_no_change(
+    bench: Bench, log: Log
+) -> None:
     watch = FreshnessWatch(bench.handlers, log)
     gone = [Outgoing(Topic.CUSTOMERS, b"acme/ann", None)] * 150
     await _append(log, *gone)

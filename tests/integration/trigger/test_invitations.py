@@ -70,21 +70,29 @@ async def asked_by_webhook(bench: Bench, receiver: Receiver, **fields: Any) -> N
     await bench.put("channel", "crm", {"type": "webhook", "url": receiver.url})
     async with bench.database.begin() as tx:
         await make_secrets(tx, "acme", ["crm"])
-    await bench.trigger(channel="crm", contact={"email": "data.mail", "phone": "data.phone"}, **fields)
+    await bench.trigger(
+        channel="crm", contact={"email": "data.mail", "phone": "data.phone"}, **fields
+    )
     await bench.handlers.customers([bench.customer("ann", contact={"email": "ann@known.example"})])
     await bench.handlers.events([bench.event(data={"mail": "ann@event.example", "phone": "123"})])
 
 
 async def make_due(bench: Bench) -> None:
     async with bench.database.begin() as tx:
-        await tx.execute(sa.text("UPDATE invitations SET send_at = made_at, leased_until = NULL WHERE send_at IS NOT NULL"))
+        await tx.execute(
+            sa.text(
+                "UPDATE invitations SET send_at = made_at, leased_until = NULL WHERE send_at IS NOT NULL"
+            )
+        )
 
 
 async def test_an_answer_ends_an_invitation_once(bench: Bench) -> None:
     await bench.trigger()
     await bench.handlers.events([bench.event()])
     id = (await invitation(bench)).id
-    await bench.handlers.responses([bench.response("unknown"), bench.response(id), bench.response(id, revision=2)])
+    await bench.handlers.responses(
+        [bench.response("unknown"), bench.response(id), bench.response(id, revision=2)]
+    )
     await bench.handlers.responses([bench.response(id, revision=3)])
     await bench.handlers.responses([bench.response(id, workspace="other")])
     assert await announced(bench) == [("sent", 1), ("answered", 2)]
@@ -111,7 +119,9 @@ async def test_a_stop_ends_open_invitations(bench: Bench) -> None:
     assert await announced(bench) == [("sent", 1), ("stopped", 2)]
 
 
-async def test_the_webhook_carries_the_link_signed(bench: Bench, receiver: Receiver, sender: Sender) -> None:
+async def test_the_webhook_carries_the_link_signed(
+    bench: Bench, receiver: Receiver, sender: Sender
+) -> None:
     await asked_by_webhook(bench, receiver)
     assert await announced(bench) == [("made", 1)]
     assert [await sender.step(), await sender.step()] == [1, 0]
@@ -139,13 +149,20 @@ async def test_a_failure_is_tried_again_with_the_same_id_until_the_schedule_ends
         await sender.step()
         await make_due(bench)
     row = await invitation(bench)
-    assert (row.state, row.attempts, row.last_error, row.send_at) == ("failed", 10, "answered 500", None)
+    assert (row.state, row.attempts, row.last_error, row.send_at) == (
+        "failed",
+        10,
+        "answered 500",
+        None,
+    )
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
     assert len({body for _, body in receiver.got}) == 1
     assert await announced(bench) == [("made", 1), ("sending", 2), ("failed", 3)]
 
 
-async def test_what_a_dead_sender_left_is_sent_again(bench: Bench, receiver: Receiver, sender: Sender) -> None:
+async def test_what_a_dead_sender_left_is_sent_again(
+    bench: Bench, receiver: Receiver, sender: Sender
+) -> None:
     await asked_by_webhook(bench, receiver)
     async with bench.database.begin() as tx:
         await tx.execute(sa.text("UPDATE invitations SET leased_until = expires_at"))
@@ -155,7 +172,9 @@ async def test_what_a_dead_sender_left_is_sent_again(bench: Bench, receiver: Rec
     assert (await invitation(bench)).state == "sent"
 
 
-async def test_a_stop_while_it_is_sent_stays(bench: Bench, receiver: Receiver, sender: Sender) -> None:
+async def test_a_stop_while_it_is_sent_stays(
+    bench: Bench, receiver: Receiver, sender: Sender
+) -> None:
     await asked_by_webhook(bench, receiver)
     stop = bench.customer("ann", consent={"surveys": False})
     receiver.meanwhile = lambda: bench.handlers.customers([stop])
@@ -165,7 +184,9 @@ async def test_a_stop_while_it_is_sent_stays(bench: Bench, receiver: Receiver, s
     assert await sender.step() == 0
 
 
-async def test_a_channel_that_sends_is_not_used_where_history_is_replayed(bench: Bench, receiver: Receiver) -> None:
+async def test_a_channel_that_sends_is_not_used_where_history_is_replayed(
+    bench: Bench, receiver: Receiver
+) -> None:
     await bench.put("channel", "crm", {"type": "webhook", "url": receiver.url}, workspace="past")
     await bench.trigger(channel="crm", workspace="past")
     await bench.handlers.events([bench.event(workspace="past")])
@@ -173,10 +194,15 @@ async def test_a_channel_that_sends_is_not_used_where_history_is_replayed(bench:
 
 
 @pytest.mark.postgres
-async def test_two_senders_send_each_once(postgres_url: str, receiver: Receiver, access: Any) -> None:
+async def test_two_senders_send_each_once(
+    postgres_url: str, receiver: Receiver, access: Any
+) -> None:
     from tests.integration.trigger.conftest import open_bench
 
-    async with open_bench(postgres_url, access) as bench, WebhookClient.open(allow_loopback=True) as client:
+    async with (
+        open_bench(postgres_url, access) as bench,
+        WebhookClient.open(allow_loopback=True) as client,
+    ):
         await bench.set_fresh()
         await bench.survey()
         await asked_by_webhook(bench, receiver)

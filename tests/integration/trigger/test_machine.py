@@ -54,11 +54,20 @@ class Asking(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["slow", "fast"]), paused=st.booleans())
     def pause(self, name: str, paused: bool) -> None:
-        fields: dict[str, Any] = {"transaction": "data.order", "cancel_on": ["returned"], "delay": "1h" if name == "slow" else "0s"}
+        fields: dict[str, Any] = {
+            "transaction": "data.order",
+            "cancel_on": ["returned"],
+            "delay": "1h" if name == "slow" else "0s",
+        }
         self.run(self.bench.trigger(name, **fields, state="paused" if paused else "active"))
         self.run(self.bench.releases.unhold())
 
-    @rule(kinds=st.lists(st.tuples(st.sampled_from(["paid", "returned", "viewed"]), CUSTOMERS, ORDERS), max_size=4))
+    @rule(
+        kinds=st.lists(
+            st.tuples(st.sampled_from(["paid", "returned", "viewed"]), CUSTOMERS, ORDERS),
+            max_size=4,
+        )
+    )
     def happen(self, kinds: list[tuple[str, str, int]]) -> None:
         batch = [
             self.bench.event(f"e{len(self.sent) + i}", customer, type=type, data={"order": order})
@@ -72,7 +81,9 @@ class Asking(RuleBasedStateMachine):
     @rule(data=st.data())
     def replay(self, data: st.DataObject) -> None:
         if self.sent:
-            batch = data.draw(st.lists(st.sampled_from(range(len(self.sent))), min_size=1, max_size=6))
+            batch = data.draw(
+                st.lists(st.sampled_from(range(len(self.sent))), min_size=1, max_size=6)
+            )
             self.run(self.bench.handlers.events([self.sent[i] for i in batch]))
 
     @rule()
@@ -81,7 +92,11 @@ class Asking(RuleBasedStateMachine):
 
     @rule(customer=CUSTOMERS, asks=st.booleans())
     def consent(self, customer: str, asks: bool) -> None:
-        self.run(self.bench.handlers.customers([self.bench.customer(customer, consent={"surveys": asks})]))
+        self.run(
+            self.bench.handlers.customers(
+                [self.bench.customer(customer, consent={"surveys": asks})]
+            )
+        )
 
     @rule(data=st.data())
     def answer(self, data: st.DataObject) -> None:
@@ -94,12 +109,22 @@ class Asking(RuleBasedStateMachine):
     def laws(self) -> None:
         decisions = self.run(self.bench.rows("decisions", "id"))
         alone = {row.event for row in self.run(self.bench.rows("seen")) if row.outcome}
-        assert {row.event for row in decisions} | alone == self.expected, "every event has a decision"
+        assert {row.event for row in decisions} | alone == self.expected, (
+            "every event has a decision"
+        )
         assert not {row.event for row in decisions} & alone
-        assert all(row.reason for row in decisions if row.outcome != "invited"), "every decision says why"
+        assert all(row.reason for row in decisions if row.outcome != "invited"), (
+            "every decision says why"
+        )
         invitations = self.run(self.bench.rows("invitations", "id"))
-        assert {row.id for row in invitations} == {row.id for row in decisions if row.outcome == "invited"}
-        alive = Counter((row.trigger, row.transaction_key) for row in decisions if row.outcome in ("invited", "pending"))
+        assert {row.id for row in invitations} == {
+            row.id for row in decisions if row.outcome == "invited"
+        }
+        alive = Counter(
+            (row.trigger, row.transaction_key)
+            for row in decisions
+            if row.outcome in ("invited", "pending")
+        )
         assert all(count == 1 for count in alive.values()), "one transaction, one invitation"
         holds = {(row.trigger, row.transaction_key) for row in self.run(self.bench.rows("holds"))}
         assert holds == set(alive)
@@ -118,10 +143,15 @@ class Asking(RuleBasedStateMachine):
             if row.topic == "invitations":
                 message = json.loads(row.value)["data"]
                 told.setdefault(message["id"], []).append(message["revision"])
-        assert told == {row.id: list(range(1, row.revision + 1)) for row in rows}, "each change is told once, in order"
+        assert told == {row.id: list(range(1, row.revision + 1)) for row in rows}, (
+            "each change is told once, in order"
+        )
 
 
 TestAsking = Asking.TestCase
 TestAsking.settings = settings(
-    max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=12,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )

@@ -11,10 +11,14 @@ from shared.schema import migrate
 
 
 def _differences(connection: sa.Connection) -> list[object]:
-    def ours(_object: object, name: str | None, kind: str, _reflected: bool, _compared: object) -> bool:
+    def ours(
+        _object: object, name: str | None, kind: str, _reflected: bool, _compared: object
+    ) -> bool:
         return kind != "table" or name not in ("alembic_version", "schema_compatibility")
 
-    context = MigrationContext.configure(connection, opts={"include_object": ours, "compare_type": True})
+    context = MigrationContext.configure(
+        connection, opts={"include_object": ours, "compare_type": True}
+    )
     found: list[object] = compare_metadata(context, metadata)
     return found
 

@@ -37,9 +37,20 @@ class Running:
         async with self.log.producer() as producer:
             await producer.send(list(records))
 
-    async def event(self, id: str, customer: str = "ann", *, type_: str = "paid", **data: Any) -> None:
-        body = {"specversion": "1.0", "id": id, "source": "/shop", "type": type_, "subject": customer, "data": data}
-        await self.append(Outgoing("events", f"acme/{customer}".encode(), json.dumps(body).encode()))
+    async def event(
+        self, id: str, customer: str = "ann", *, type_: str = "paid", **data: Any
+    ) -> None:
+        body = {
+            "specversion": "1.0",
+            "id": id,
+            "source": "/shop",
+            "type": type_,
+            "subject": customer,
+            "data": data,
+        }
+        await self.append(
+            Outgoing("events", f"acme/{customer}".encode(), json.dumps(body).encode())
+        )
 
     async def decision(self, event: str) -> dict[str, Any]:
         answer = await self.acme.get("/v1/decisions", params={"event": event, "wait": "20s"})
@@ -49,15 +60,29 @@ class Running:
 
 
 def announced(message: Message, entity: str) -> Outgoing:
-    return encode_message(Key("acme", entity), message, id="m", source="test", time=datetime.now(UTC), traceparent=None)
+    return encode_message(
+        Key("acme", entity),
+        message,
+        id="m",
+        source="test",
+        time=datetime.now(UTC),
+        traceparent=None,
+    )
 
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     keys = write_access(tmp_path / "access.yaml")
-    urls = {"log_url": f"sqlite:///{tmp_path / 'log'}", "database_url": f"sqlite:///{tmp_path / 'database'}"}
+    urls = {
+        "log_url": f"sqlite:///{tmp_path / 'log'}",
+        "database_url": f"sqlite:///{tmp_path / 'database'}",
+    }
     settings = Settings(
-        **urls, access_file=tmp_path / "access.yaml", token_keys=TOKEN_KEYS, allow_loopback=True, poll_seconds=0.05  # type: ignore[arg-type]
+        **urls,
+        access_file=tmp_path / "access.yaml",
+        token_keys=TOKEN_KEYS,
+        allow_loopback=True,
+        poll_seconds=0.05,  # type: ignore[arg-type]
     )
     async with open_database(settings.database_url, "trigger") as database:
         await migrate(database, SCHEMA)
@@ -68,8 +93,12 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
             tasks = [asyncio.ensure_future(work(stop)) for work in service.work]
             transport = httpx.ASGITransport(app=service.app)
             async with (
-                httpx.AsyncClient(transport=transport, base_url="http://t", headers=_bearer(keys["acme"])) as acme,
-                httpx.AsyncClient(transport=transport, base_url="http://t", headers=_bearer(keys["other"])) as other,
+                httpx.AsyncClient(
+                    transport=transport, base_url="http://t", headers=_bearer(keys["acme"])
+                ) as acme,
+                httpx.AsyncClient(
+                    transport=transport, base_url="http://t", headers=_bearer(keys["other"])
+                ) as other,
             ):
                 yield Running(acme, other, log)
             stop.set()
@@ -83,20 +112,31 @@ def _bearer(key: str) -> dict[str, str]:
 def _survey(state: str = "published") -> Outgoing:
     at = datetime.now(UTC)
     message = DefinitionChanged(
-        revision=1, kind="survey", id="nps", state=state, document={}, active_from=at, changed_by="t"  # type: ignore[arg-type]
+        revision=1,
+        kind="survey",
+        id="nps",
+        state=state,
+        document={},
+        active_from=at,
+        changed_by="t",  # type: ignore[arg-type]
     )
     return announced(message, "survey/nps")
 
 
 async def test_from_the_log_to_the_log(running: Running) -> None:
-    put = await running.acme.put("/v1/triggers/after", json={"on": "paid", "survey": "nps", "when": {"path": "data.amount", "gt": 5}})
+    put = await running.acme.put(
+        "/v1/triggers/after",
+        json={"on": "paid", "survey": "nps", "when": {"path": "data.amount", "gt": 5}},
+    )
     assert put.status_code == 201, put.text
     assert put.json()["unresolved"] == [{"kind": "survey", "id": "nps", "at": "survey"}]
     await running.append(_survey())
     await running.event("e1", amount=10)
     await running.event("e2", "bob", amount=1)
     first = await running.decision("e1")
-    answer = await running.acme.get("/v1/invitations", params={"event": "e1", "source": "/shop", "wait": "20s"})
+    answer = await running.acme.get(
+        "/v1/invitations", params={"event": "e1", "source": "/shop", "wait": "20s"}
+    )
     (invitation,) = answer.json()["items"]
     assert invitation["decision"] == first["id"]
     assert invitation["state"] == "sent"
@@ -106,7 +146,9 @@ async def test_from_the_log_to_the_log(running: Running) -> None:
     assert whole.json()["trace"][-1]["explanation"]["value"] == 1
 
 
-async def test_an_unknown_survey_is_waited_for_a_moment_after_the_trigger_was_put(running: Running) -> None:
+async def test_an_unknown_survey_is_waited_for_a_moment_after_the_trigger_was_put(
+    running: Running,
+) -> None:
     await running.acme.put("/v1/triggers/after", json={"on": "paid", "survey": "nps"})
     await running.event("e1")
     assert (await running.decision("e1"))["outcome"] in ("pending", "suppressed")
@@ -117,7 +159,9 @@ async def test_an_unknown_survey_is_waited_for_a_moment_after_the_trigger_was_pu
 
 async def test_a_customer_who_does_not_want_to_be_asked_is_not(running: Running) -> None:
     await running.acme.put("/v1/triggers/after", json={"on": "paid", "survey": "nps"})
-    stopped = CustomerChanged(id="ann", revision=1, consent={"surveys": False}, changed_at=datetime.now(UTC))
+    stopped = CustomerChanged(
+        id="ann", revision=1, consent={"surveys": False}, changed_at=datetime.now(UTC)
+    )
     await running.append(_survey(), announced(stopped, "ann"))
     await running.event("e1")
     decision = await running.decision("e1")
@@ -140,26 +184,38 @@ async def test_no_other_workspace_sees_anything(running: Running) -> None:
         assert (await running.acme.get(path)).status_code == 200
         foreign = await running.other.get(path)
         unknown = await running.other.get(path.replace(path.rsplit("/", 1)[1], "x"))
-        assert (foreign.status_code, foreign.json()["title"]) == (404, "Not found") == (unknown.status_code, unknown.json()["title"])
+        assert (
+            (foreign.status_code, foreign.json()["title"])
+            == (404, "Not found")
+            == (unknown.status_code, unknown.json()["title"])
+        )
     for path in ("/v1/decisions", "/v1/invitations", "/v1/triggers"):
         assert (await running.other.get(path)).json()["items"] == []
 
 
-async def test_what_nobody_listens_to_and_what_was_given_up_are_listed_with_the_rest(running: Running) -> None:
+async def test_what_nobody_listens_to_and_what_was_given_up_are_listed_with_the_rest(
+    running: Running,
+) -> None:
     await running.append(_survey())
     await running.acme.put("/v1/triggers/after", json={"on": "paid", "survey": "nps"})
     await running.event("e1")
     await running.event("e2", type_="viewed")
     await running.event("e3")
     assert (await running.decision("e2"))["outcome"] == "no_trigger"
-    assert (await running.decision("e2"))["why"] == "No trigger of this workspace listens to events of type viewed."
+    assert (await running.decision("e2"))[
+        "why"
+    ] == "No trigger of this workspace listens to events of type viewed."
     await running.decision("e1")
     await running.decision("e3")
     listed = await running.acme.get("/v1/decisions", params={"customer": "ann"})
     assert {item["event"]["id"] for item in listed.json()["items"]} == {"e1", "e2", "e3"}
     found, cursor = [], None
     while True:
-        page = (await running.acme.get("/v1/decisions", params={"limit": 1} | ({"cursor": cursor} if cursor else {}))).json()
+        page = (
+            await running.acme.get(
+                "/v1/decisions", params={"limit": 1} | ({"cursor": cursor} if cursor else {})
+            )
+        ).json()
         found += [item["event"]["id"] for item in page["items"]]
         cursor = page.get("next")
         if cursor is None:
@@ -168,12 +224,23 @@ async def test_what_nobody_listens_to_and_what_was_given_up_are_listed_with_the_
     only = await running.acme.get("/v1/decisions", params={"outcome": "no_trigger"})
     (item,) = only.json()["items"]
     assert (await running.acme.get(f"/v1/decisions/{item['id']}")).json() == item
-    none = await running.acme.get("/v1/decisions", params={"trigger": "after", "reason": "opted_out"})
+    none = await running.acme.get(
+        "/v1/decisions", params={"trigger": "after", "reason": "opted_out"}
+    )
     assert none.json()["items"] == []
 
 
 async def test_a_query_that_makes_no_sense_is_refused(running: Running) -> None:
-    for query in ("wait=31s", "wait=5", "wait=-1s", "limit=0", "limit=501", "cursor=nonsense", "outcome=perhaps", "event="):
+    for query in (
+        "wait=31s",
+        "wait=5",
+        "wait=-1s",
+        "limit=0",
+        "limit=501",
+        "cursor=nonsense",
+        "outcome=perhaps",
+        "event=",
+    ):
         answer = await running.acme.get(f"/v1/decisions?{query}")
         assert answer.status_code == 422, query
         assert answer.json()["errors"]
@@ -187,7 +254,9 @@ async def test_a_channel_has_a_secret_that_is_read_and_never_written(running: Ru
     first = (await running.acme.get("/v1/channels/crm/secret")).json()["secret"]
     assert first.startswith("whsec_")
     assert first not in (await running.acme.get("/v1/channels/crm")).text
-    await running.acme.put("/v1/channels/crm", json=document | {"url": "http://127.0.0.1:9000/other"})
+    await running.acme.put(
+        "/v1/channels/crm", json=document | {"url": "http://127.0.0.1:9000/other"}
+    )
     assert (await running.acme.get("/v1/channels/crm/secret")).json()["secret"] == first
     assert (await running.other.get("/v1/channels/crm/secret")).status_code == 404
     assert (await running.acme.delete("/v1/channels/crm")).status_code == 204
@@ -201,7 +270,11 @@ async def test_a_paused_trigger_goes_on_where_it_was_held(running: Running) -> N
     await running.append(_survey())
     await running.acme.put("/v1/triggers/after", json=trigger)
     await running.event("e1")
-    assert (await running.decision("e1"))["reason"] in ("delay", "waiting_for_survey", "waiting_for_customers")
+    assert (await running.decision("e1"))["reason"] in (
+        "delay",
+        "waiting_for_survey",
+        "waiting_for_customers",
+    )
     await running.acme.put("/v1/triggers/after", json=trigger | {"state": "paused"})
     for _ in range(200):
         if (await running.decision("e1"))["reason"] == "paused":
@@ -214,7 +287,9 @@ async def test_a_paused_trigger_goes_on_where_it_was_held(running: Running) -> N
 
 
 async def test_a_tombstone_at_the_end_of_customers_holds_nobody_up(running: Running) -> None:
-    await running.append(_survey(), *(Outgoing("customers", f"acme/c{i}".encode(), None) for i in range(40)))
+    await running.append(
+        _survey(), *(Outgoing("customers", f"acme/c{i}".encode(), None) for i in range(40))
+    )
     await running.append(Outgoing("customers", b"acme/broken", b"not ours"))
     await running.acme.put("/v1/triggers/after", json={"on": "paid", "survey": "nps"})
     await running.event("e1")
@@ -245,7 +320,9 @@ async def test_a_poison_event_has_a_decision_and_its_neighbours_theirs(running: 
         await running.decision(f"e{i}")
 
     async def letters() -> list[Any]:
-        items: list[Any] = (await running.acme.get("/v1/operations/trigger/dead-letters")).json()["items"]
+        items: list[Any] = (await running.acme.get("/v1/operations/trigger/dead-letters")).json()[
+            "items"
+        ]
         return items if len(items) == 2 else []
 
     listed = await eventually(letters)

@@ -117,7 +117,10 @@ async def test_an_event_cannot_choose_its_workspace(
 
 BODIES = {
     ("PUT", "/v1/responses/{id}"): {"answers": {"recommend": 1}},
-    ("POST", "/v1/endpoints/{id}/replay"): {"from": "2026-01-01T00:00:00Z", "to": "2036-01-01T00:00:00Z"},
+    ("POST", "/v1/endpoints/{id}/replay"): {
+        "from": "2026-01-01T00:00:00Z",
+        "to": "2036-01-01T00:00:00Z",
+    },
 }
 """What a route needs before it looks for the id."""
 

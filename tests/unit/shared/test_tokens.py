@@ -69,7 +69,8 @@ def test_an_old_key_verifies_while_the_new_one_signs() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a:", "a:!!!", "a:ключ", "a:" + base64.b64encode(b"short").decode(), ":" + key(b"a")]
+    "text",
+    ["", "a", "a:", "a:!!!", "a:ключ", "a:" + base64.b64encode(b"short").decode(), ":" + key(b"a")],
 )
 def test_a_key_ring_that_is_wrong_says_so_without_repeating_the_key(text: str) -> None:
     with pytest.raises(StartupError, match="AFTERWORD_TOKEN_KEYS") as caught:

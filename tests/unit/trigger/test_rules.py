@@ -27,7 +27,9 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def definition(kind: str, id: str, document: Mapping[str, Any], state: str = "active") -> Definition:
+def definition(
+    kind: str, id: str, document: Mapping[str, Any], state: str = "active"
+) -> Definition:
     return Definition("acme", kind, id, 1, state, dict(document), NOW - DAY, NOW - DAY, "test")  # type: ignore[arg-type]
 
 
@@ -44,19 +46,42 @@ def book(*triggers: Definition, surveys: tuple[str, ...] = ("s",)) -> Rulebook:
     return compile_rulebook(triggers, [Copy("survey", id, "published", {}) for id in surveys])
 
 
-def event(id: str = "e", customer: str = "ann", type: str = "paid", time: datetime | None = None, **data: Any) -> Event:
-    return Event(specversion="1.0", id=id, source="/shop", type=type, subject=customer, time=time, data=data)
+def event(
+    id: str = "e",
+    customer: str = "ann",
+    type: str = "paid",
+    time: datetime | None = None,
+    **data: Any,
+) -> Event:
+    return Event(
+        specversion="1.0", id=id, source="/shop", type=type, subject=customer, time=time, data=data
+    )
 
 
-def occasion(of: Trigger, what: Event | None = None, *, known: CustomerChanged | None = None, id: str = "d",
-             arrived_at: datetime = NOW) -> Occasion:
+def occasion(
+    of: Trigger,
+    what: Event | None = None,
+    *,
+    known: CustomerChanged | None = None,
+    id: str = "d",
+    arrived_at: datetime = NOW,
+) -> Occasion:
     first = first_seen(id, what or event(amount=10), of, arrived_at=arrived_at, traceparent=None)
     return with_customer(first, snapshot_of(known, first.customer_id), of, book())
 
 
-def decided(of: Trigger, what: Event | None = None, *, ledger: Ledger | None = None, fresh: bool = True,
-            release: bool = False, rules: Rulebook | None = None, by_events: bool = False,
-            at: datetime = NOW, **more: Any) -> Verdict:
+def decided(
+    of: Trigger,
+    what: Event | None = None,
+    *,
+    ledger: Ledger | None = None,
+    fresh: bool = True,
+    release: bool = False,
+    rules: Rulebook | None = None,
+    by_events: bool = False,
+    at: datetime = NOW,
+    **more: Any,
+) -> Verdict:
     moment = Moment(at, fresh, release, frozenset({"acme"} if by_events else ()))
     return decide(occasion(of, what, **more), of, rules or book(), ledger or Ledger(), moment)
 
@@ -68,7 +93,14 @@ def customer(**fields: Any) -> CustomerChanged:
 def test_nothing_in_the_way_invites() -> None:
     verdict = decided(trigger())
     assert (verdict.outcome, verdict.reason) == (Outcome.INVITED, None)
-    assert [step["step"] for step in verdict.steps] == ["arrival", "transaction", "consent", "survey", "contact_policy", "invited"]
+    assert [step["step"] for step in verdict.steps] == [
+        "arrival",
+        "transaction",
+        "consent",
+        "survey",
+        "contact_policy",
+        "invited",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +121,9 @@ def test_nothing_in_the_way_invites() -> None:
         ({"state": "paused"}, {}, Reason.PAUSED),
     ],
 )
-def test_each_reason_suppresses(fields: dict[str, Any], data: dict[str, Any], reason: Reason) -> None:
+def test_each_reason_suppresses(
+    fields: dict[str, Any], data: dict[str, Any], reason: Reason
+) -> None:
     verdict = decided(trigger(**fields), event(**data))
     assert (verdict.outcome, verdict.reason) == (Outcome.SUPPRESSED, reason)
     assert verdict.steps[-1]["step"] == reason
@@ -129,13 +163,22 @@ def test_a_pending_decision_says_when_it_is_made() -> None:
 
 def test_a_pause_holds_what_is_pending() -> None:
     verdict = decided(trigger(state="paused"), release=True)
-    assert (verdict.outcome, verdict.reason, verdict.due_at) == (Outcome.PENDING, Reason.PAUSED, None)
+    assert (verdict.outcome, verdict.reason, verdict.due_at) == (
+        Outcome.PENDING,
+        Reason.PAUSED,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
-    [({"consent": {"surveys": False}}, Reason.OPTED_OUT), ({"state": "erased"}, Reason.ERASED),
-     ({"consent": {"surveys": True}}, None), ({"consent": {"ads": False}}, None), ({}, None)],
+    [
+        ({"consent": {"surveys": False}}, Reason.OPTED_OUT),
+        ({"state": "erased"}, Reason.ERASED),
+        ({"consent": {"surveys": True}}, None),
+        ({"consent": {"ads": False}}, None),
+        ({}, None),
+    ],
 )
 def test_consent(fields: dict[str, Any], reason: Reason | None) -> None:
     ledger = Ledger(customers={("acme", "ann"): customer(**fields)})
@@ -156,24 +199,41 @@ def test_the_contact_policy_says_until_when() -> None:
     verdict = decided(trigger(), ledger=last)
     assert verdict.reason is Reason.CONTACT_POLICY
     assert verdict.steps[-1]["until"] == (NOW + DAY).isoformat()
-    assert decided(trigger(), ledger=Ledger(clocks={("acme", "ann"): Clock(NOW - 30 * DAY, "earlier")})).outcome is Outcome.INVITED
+    assert (
+        decided(
+            trigger(), ledger=Ledger(clocks={("acme", "ann"): Clock(NOW - 30 * DAY, "earlier")})
+        ).outcome
+        is Outcome.INVITED
+    )
 
 
 def test_an_own_policy_replaces_the_default() -> None:
-    short = compile_rulebook([definition("contact-policy", "short", {"after_invitation": "1d"})], [Copy("survey", "s", "published", {})])
+    short = compile_rulebook(
+        [definition("contact-policy", "short", {"after_invitation": "1d"})],
+        [Copy("survey", "s", "published", {})],
+    )
     last = Ledger(clocks={("acme", "ann"): Clock(NOW - 2 * DAY, "earlier")})
-    assert decided(trigger(contact_policy="short"), ledger=last, rules=short).outcome is Outcome.INVITED
+    assert (
+        decided(trigger(contact_policy="short"), ledger=last, rules=short).outcome
+        is Outcome.INVITED
+    )
 
 
 def test_a_clock_of_events_never_goes_back() -> None:
     ledger = Ledger()
     of = trigger(max_age="100d")
     invited = [
-        decided(of, event(id=str(day), time=NOW + day * DAY), ledger=ledger, id=str(day), by_events=True).outcome is Outcome.INVITED
+        decided(
+            of, event(id=str(day), time=NOW + day * DAY), ledger=ledger, id=str(day), by_events=True
+        ).outcome
+        is Outcome.INVITED
         for day in (0, 40, 5, 35, 69, 70)
     ]
     assert invited == [True, True, False, False, False, True]
-    assert decided(of, event(id="x", time=NOW - 31 * DAY), ledger=ledger, by_events=True).reason is Reason.TOO_OLD
+    assert (
+        decided(of, event(id="x", time=NOW - 31 * DAY), ledger=ledger, by_events=True).reason
+        is Reason.TOO_OLD
+    )
 
 
 @given(st.text(min_size=1, max_size=20), st.floats(0, 1))
@@ -181,7 +241,10 @@ def test_sampling_is_sticky(customer: str, sample: float) -> None:
     share = sampled("acme", "t", customer)
     assert 0 <= share < 1
     assert share == sampled("acme", "t", customer)
-    verdicts = {decided(trigger(sample=sample), event(id=str(i), customer=customer)).reason for i in range(3)}
+    verdicts = {
+        decided(trigger(sample=sample), event(id=str(i), customer=customer)).reason
+        for i in range(3)
+    }
     assert verdicts == {None if share < sample else Reason.NOT_SAMPLED}
 
 
@@ -194,7 +257,9 @@ def test_a_new_trigger_waits_for_its_survey_and_an_old_one_does_not() -> None:
     new = replace(trigger(survey="soon"), changed_at=NOW - timedelta(seconds=5))
     waiting = decided(new)
     assert (waiting.outcome, waiting.reason) == (Outcome.PENDING, Reason.WAITING_FOR_SURVEY)
-    assert decided(new, release=True, at=NOW + timedelta(seconds=11)).reason is Reason.UNKNOWN_SURVEY
+    assert (
+        decided(new, release=True, at=NOW + timedelta(seconds=11)).reason is Reason.UNKNOWN_SURVEY
+    )
     assert decided(new, rules=book(surveys=("soon",)), release=True).outcome is Outcome.INVITED
 
 
@@ -203,29 +268,49 @@ def test_a_draft_is_not_asked() -> None:
     assert decided(trigger(), rules=draft).reason is Reason.UNKNOWN_SURVEY
 
 
-def fold(definitions: list[Definition], events: list[Event], ledger: Ledger | None = None) -> dict[str, list[str]]:
+def fold(
+    definitions: list[Definition], events: list[Event], ledger: Ledger | None = None
+) -> dict[str, list[str]]:
     """Decide a batch and tell the outcomes by event, the triggers in the order of deciding."""
     books = {"acme": book(*definitions)}
     received = [
-        Received("acme", e.subject, e, Record("events", 0, i, b"", b"", (), int(NOW.timestamp() * 1000)), None)
+        Received(
+            "acme",
+            e.subject,
+            e,
+            Record("events", 0, i, b"", b"", (), int(NOW.timestamp() * 1000)),
+            None,
+        )
         for i, e in enumerate(events)
     ]
     moment = Moment(NOW, fresh=True)
     numbers = iter(range(1_000))
     candidates = meet(received, books, moment, lambda: str(next(numbers)))
     complete(candidates, {}, books, moment)
-    settle_all(screen_all(candidates, moment), find_cancellations(received, books), books, ledger or Ledger(), moment)
+    settle_all(
+        screen_all(candidates, moment),
+        find_cancellations(received, books),
+        books,
+        ledger or Ledger(),
+        moment,
+    )
     found: dict[str, list[str]] = {}
     for c in candidates:
         assert c.verdict is not None
-        found.setdefault(c.occasion.event, []).append(f"{c.trigger.id}:{c.verdict.reason or c.verdict.outcome}")
+        found.setdefault(c.occasion.event, []).append(
+            f"{c.trigger.id}:{c.verdict.reason or c.verdict.outcome}"
+        )
     return found
 
 
 def test_the_highest_priority_asks_and_the_second_event_sees_the_first_invitation() -> None:
-    low, high = definition("trigger", "a", document()), definition("trigger", "z", document(priority=9))
+    low, high = (
+        definition("trigger", "a", document()),
+        definition("trigger", "z", document(priority=9)),
+    )
     assert fold([low, high], [event("1"), event("2")]) == {
-        "1": ["z:invited", "a:contact_policy"], "2": ["z:contact_policy", "a:contact_policy"],
+        "1": ["z:invited", "a:contact_policy"],
+        "2": ["z:contact_policy", "a:contact_policy"],
     }
 
 
@@ -235,7 +320,10 @@ def test_cancelling_goes_by_the_order_of_the_log() -> None:
     returned = event("r", type="returned", no=1)
     assert fold([of], [event("1", no=1), returned]) == {"1": ["t:cancel_on"]}
     assert fold([of], [returned, event("1", no=1)]) == {"1": ["t:cancel_on"]}
-    assert fold([of], [event("1", no=2), returned, event("2", no=2)]) == {"1": ["t:delay"], "2": ["t:same_transaction"]}
+    assert fold([of], [event("1", no=2), returned, event("2", no=2)]) == {
+        "1": ["t:delay"],
+        "2": ["t:same_transaction"],
+    }
     at_once = definition("trigger", "t", document(transaction="data.no", cancel_on=["returned"]))
     assert fold([at_once], [event("1", no=1), returned]) == {"1": ["t:invited"]}
 
@@ -243,7 +331,11 @@ def test_cancelling_goes_by_the_order_of_the_log() -> None:
 def test_a_transaction_that_ended_without_an_invitation_is_free_again() -> None:
     of = definition("trigger", "t", document(transaction="data.no"))
     ledger = Ledger(clocks={("acme", "ann"): Clock(NOW - DAY, "earlier")})
-    found = fold([of], [event("1", no=1), event("2", customer="bob", no=1), event("3", customer="cid", no=1)], ledger)
+    found = fold(
+        [of],
+        [event("1", no=1), event("2", customer="bob", no=1), event("3", customer="cid", no=1)],
+        ledger,
+    )
     assert found == {"1": ["t:contact_policy"], "2": ["t:invited"], "3": ["t:same_transaction"]}
 
 
@@ -253,10 +345,17 @@ def test_every_reason_has_a_sentence() -> None:
 
 
 def test_a_condition_may_look_at_dimensions_and_units() -> None:
-    of = trigger(when={"path": "dimensions.org", "eq": "store-12"}, dimensions={"org": "data.store", "product": "data.store"})
-    units = compile_rulebook([], [
-        Copy("unit", "cn", "active", {}), Copy("unit", "store-12", "active", {"parent": "cn", "aliases": ["12"]}),
-    ])
+    of = trigger(
+        when={"path": "dimensions.org", "eq": "store-12"},
+        dimensions={"org": "data.store", "product": "data.store"},
+    )
+    units = compile_rulebook(
+        [],
+        [
+            Copy("unit", "cn", "active", {}),
+            Copy("unit", "store-12", "active", {"parent": "cn", "aliases": ["12"]}),
+        ],
+    )
     what = first_seen("d", event(store=12), of, arrived_at=NOW, traceparent=None)
     seen = with_customer(what, snapshot_of(None, "ann"), of, units)
     assert seen.dimensions["org"].model_dump() == {"value": "store-12", "path": "cn/store-12"}
