@@ -23,6 +23,7 @@ from shared.auth import Access
 from shared.contracts.envelope import Received, decode_transaction_event
 from shared.contracts.messages import CustomerChanged, DefinitionChanged, ResponseChanged
 from shared.contracts.topics import Topic
+from shared.contracts.values import DefinitionState
 from shared.db import Database, now, open_database
 from shared.definitions.documents import read_document
 from shared.definitions.store import put_definitions
@@ -92,7 +93,7 @@ class Bench:
         document: Mapping[str, Any] = SURVEY,
         *,
         workspace: str = "acme",
-        state: str = "published",
+        state: DefinitionState = "published",
         revision: int = 1,
     ) -> Received[Any]:
         """A definition of another service, as announced."""
@@ -101,7 +102,7 @@ class Bench:
             kind=kind,
             id=id,
             state=state,
-            document=dict(document),  # type: ignore[arg-type]
+            document=dict(document),
             active_from=datetime.now(UTC),
             changed_by="test",
         )

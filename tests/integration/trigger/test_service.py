@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from services.trigger.main import SCHEMA, open_service
 from services.trigger.settings import Settings
@@ -18,6 +19,7 @@ from shared.contracts.envelope import encode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import CustomerChanged, DefinitionChanged, Message
 from shared.contracts.topics import topic_specs
+from shared.contracts.values import DefinitionState
 from shared.db import open_database
 from shared.log import Log, Outgoing
 from shared.log.opening import open_log
@@ -73,16 +75,13 @@ def announced(message: Message, entity: str) -> Outgoing:
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     keys = write_access(tmp_path / "access.yaml")
-    urls = {
-        "log_url": f"sqlite:///{tmp_path / 'log'}",
-        "database_url": f"sqlite:///{tmp_path / 'database'}",
-    }
     settings = Settings(
-        **urls,
+        log_url=f"sqlite:///{tmp_path / 'log'}",
+        database_url=f"sqlite:///{tmp_path / 'database'}",
         access_file=tmp_path / "access.yaml",
-        token_keys=TOKEN_KEYS,
+        token_keys=SecretStr(TOKEN_KEYS),
         allow_loopback=True,
-        poll_seconds=0.05,  # type: ignore[arg-type]
+        poll_seconds=0.05,
     )
     async with open_database(settings.database_url, "trigger") as database:
         await migrate(database, SCHEMA)
@@ -109,7 +108,7 @@ def _bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
-def _survey(state: str = "published") -> Outgoing:
+def _survey(state: DefinitionState = "published") -> Outgoing:
     at = datetime.now(UTC)
     message = DefinitionChanged(
         revision=1,
@@ -118,7 +117,7 @@ def _survey(state: str = "published") -> Outgoing:
         state=state,
         document={},
         active_from=at,
-        changed_by="t",  # type: ignore[arg-type]
+        changed_by="t",
     )
     return announced(message, "survey/nps")
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from services.cli.dev import Embedded, open_embedded, prepare
+from shared.http.serve import Work
 
 URL = "http://afterword.test"
 
@@ -23,9 +24,13 @@ async def embedded(tmp_path: Path) -> AsyncIterator[tuple[Embedded, dict[str, st
             for service in system.services:
                 service.health.started = True
                 for work in service.work:
-                    group.create_task(work(stop))
+                    group.create_task(_finish(work, stop))
             yield system, keys
             stop.set()
+
+
+async def _finish(work: Work, stop: asyncio.Event) -> None:
+    await work(stop)
 
 
 @pytest.fixture
