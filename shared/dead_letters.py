@@ -1,6 +1,8 @@
 """Dead letters: a record that could not be handled, kept with its origin and reason, and replayed on demand."""
 
-from collections.abc import Sequence
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,6 +11,7 @@ from shared.log import Log, Outgoing, Record, TopicPartition
 
 _PREFIX = "afterword-"
 _PAGE = 500
+_OFFSET = re.compile(r"[0-9]{1,18}")
 
 
 def dead_letter(record: Record, service: str, reason: str) -> Outgoing:
@@ -58,16 +61,24 @@ def read_back(letter: Record) -> DeadLetter:
 
 
 async def list_dead_letters(
-    log: Log, service: str, topics: Sequence[str], *, limit: int
+    log: Log,
+    service: str,
+    topics: Sequence[str],
+    *,
+    limit: int,
+    wanted: Callable[[DeadLetter], bool],
 ) -> list[DeadLetter]:
-    """The newest dead letters of a service, newest first. May take long on a long topic; raises `Unavailable`."""
+    """The newest wanted dead letters of a service, newest first; never holds more than that many of each topic.
+    May take long on a long topic; raises `Unavailable`."""
     letters: list[DeadLetter] = []
     for topic in topics:
         partition = TopicPartition(dead_letter_topic(topic, service), 0)
+        newest: deque[DeadLetter] = deque(maxlen=limit)
         offset = 0
         while records := await log.read(partition, offset, max_records=_PAGE):
-            letters += [read_back(record) for record in records]
+            newest.extend(filter(wanted, map(read_back, records)))
             offset = records[-1].offset + 1
+        letters += reversed(newest)
     return sorted(letters, key=lambda letter: letter.died_at, reverse=True)[:limit]
 
 
@@ -76,10 +87,9 @@ async def find_dead_letter(
 ) -> DeadLetter | None:
     """The dead letter of that id, None when there is none. Raises `Unavailable`."""
     name, _, offset = id.rpartition(":")
-    if (
-        name not in {dead_letter_topic(topic, service) for topic in topics}
-        or not offset.isdecimal()
-    ):
+    if name not in {dead_letter_topic(topic, service) for topic in topics}:
+        return None
+    if not _OFFSET.fullmatch(offset):
         return None
     records = await log.read(TopicPartition(name, 0), int(offset), max_records=1)
     return read_back(records[0]) if records and records[0].offset == int(offset) else None

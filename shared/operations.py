@@ -75,9 +75,14 @@ def operation_routes(ground: Ground, outbox: sa.Table, *, checks: Checks = _no_c
         principal: Reader, limit: Limit = 100
     ) -> dict[str, list[DeadLetterJson]]:
         """The newest dead letters, newest first."""
-        letters = await list_dead_letters(ground.log, ground.service, ground.topics, limit=10_000)
-        ours = [letter for letter in letters if _belongs(ground, letter, principal)]
-        return {"items": [_json(letter) for letter in ours[:limit]]}
+        letters = await list_dead_letters(
+            ground.log,
+            ground.service,
+            ground.topics,
+            limit=limit,
+            wanted=lambda letter: _belongs(ground, letter, principal),
+        )
+        return {"items": [_json(letter) for letter in letters]}
 
     @router.get("/dead-letters/{id}")
     async def dead_letter(id: str, principal: Reader) -> DeadLetterJson:

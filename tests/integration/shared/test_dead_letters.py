@@ -1,0 +1,50 @@
+"""Dead letters are found again: by workspace however many others there are, and never by an id that is none."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.contracts.topics import topic_specs
+from shared.dead_letters import dead_letter, find_dead_letter, list_dead_letters
+from shared.log import Log, Record
+from shared.log.opening import open_log
+
+TOPIC = "events"
+LETTERS = "events.trigger.dlq"
+
+
+@pytest.fixture
+async def log(tmp_path: Path) -> AsyncIterator[Log]:
+    async with open_log(f"sqlite:///{tmp_path / 'log'}") as log:
+        await log.create_topics(topic_specs())
+        yield log
+
+
+async def _die(log: Log, *workspaces: str) -> None:
+    records = [
+        Record(TOPIC, 0, i, f"{name}/ann".encode(), b"{}", (), 1)
+        for i, name in enumerate(workspaces)
+    ]
+    async with log.producer() as producer:
+        await producer.send([dead_letter(record, "trigger", "broken") for record in records])
+
+
+async def test_the_letters_of_others_leave_room_for_ours(log: Log) -> None:
+    await _die(log, "acme", *["other"] * 700, "acme", *["other"] * 5)
+    ours = await list_dead_letters(
+        log, "trigger", [TOPIC], limit=3, wanted=lambda letter: letter.record.key == b"acme/ann"
+    )
+    assert [letter.record.offset for letter in ours] == [701, 0]
+
+
+async def test_the_newest_come_first_and_no_more_than_asked_for(log: Log) -> None:
+    await _die(log, *["acme"] * 20)
+    newest = await list_dead_letters(log, "trigger", [TOPIC], limit=3, wanted=lambda _: True)
+    assert [letter.record.offset for letter in newest] == [19, 18, 17]
+
+
+@pytest.mark.parametrize("offset", ["7", "9" * 30, "9" * 5_000, "-1", "٣", "", "1.0"])
+async def test_an_id_that_is_none_finds_nothing(log: Log, offset: str) -> None:
+    await _die(log, "acme")
+    assert await find_dead_letter(log, "trigger", [TOPIC], f"{LETTERS}:{offset}") is None
