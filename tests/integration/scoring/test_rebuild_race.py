@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from services.scoring.rules import Rollup
 from services.scoring.store import rollups
 from shared.db import Tx
 from tests.integration.scoring.conftest import Scoring
@@ -69,7 +70,9 @@ async def test_a_rebuild_waits_for_a_handler_between_its_hold_and_its_commit(
     answer = await rebuilding
     assert (answer.status_code, answer.json()["facts"]) == (200, 2)
     assert await drifted(scoring) == 0
-    assert {item["group"]["shop"]: item["n"] for item in await scoring.scores(by="shop")} == {
+    assert {
+        item["group"]["shop"]: item["n"] for item in await scoring.scores(kind="nps", by="shop")
+    } == {
         "a": 1,
         "b": 1,
     }
@@ -83,7 +86,7 @@ async def test_a_handler_waits_for_a_rebuild_and_counts_by_its_dimensions(
     )
     gate, declare = Gate(), rollups.declare
 
-    async def held_open(tx: Tx, workspace: str, rollup: rollups.Rollup) -> None:
+    async def held_open(tx: Tx, workspace: str, rollup: Rollup) -> None:
         await gate()
         await declare(tx, workspace, rollup)
 
@@ -98,4 +101,4 @@ async def test_a_handler_waits_for_a_rebuild_and_counts_by_its_dimensions(
     assert (await rebuilding).status_code == 200
     await handling
     assert await drifted(scoring) == 0
-    assert sum(item["n"] for item in await scoring.scores(by="shop")) == 2
+    assert sum(item["n"] for item in await scoring.scores(kind="nps", by="shop")) == 2
