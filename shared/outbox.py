@@ -113,12 +113,10 @@ class Relay:
 
     async def _next_rows(self) -> Sequence[sa.Row[Any]]:
         t = self._table
-        blocked = sa.select(t.c.topic, t.c.key).where(t.c.blocked.is_not(None))
-        statement = sa.select(t).where(t.c.blocked.is_(None)).order_by(t.c.id).limit(_BATCH)
+        held = sa.select(t.c.topic, t.c.key).where(t.c.blocked.is_not(None))
+        free = sa.tuple_(t.c.topic, t.c.key).not_in(held)
+        statement = sa.select(t).where(t.c.blocked.is_(None), free).order_by(t.c.id).limit(_BATCH)
         async with self._database.read() as tx:
-            held = {(row.topic, bytes(row.key)) for row in await tx.execute(blocked)}
-            if held:
-                statement = statement.where(sa.tuple_(t.c.topic, t.c.key).not_in(held))
             return (await tx.execute(statement)).all()
 
     async def _publish(self, rows: Sequence[sa.Row[Any]]) -> list[int]:

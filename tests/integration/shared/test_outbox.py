@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from shared.contracts.envelope import decode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import CustomerChanged
-from shared.db import Database, open_database
+from shared.db import Database, insert, open_database
 from shared.errors import Refused, Unavailable
 from shared.leases import Lease, lease_table
 from shared.log import Outgoing, Record
@@ -133,3 +133,25 @@ async def test_the_running_relay_is_woken_by_a_commit_and_stops(database: Databa
     await eventually(published, what="publishing")
     stop.set()
     await asyncio.wait_for(task, 5)
+
+
+async def test_any_number_of_blocked_keys_leaves_the_others_going(database: Database) -> None:
+    async with database.begin() as tx:
+        await insert(
+            tx,
+            outbox,
+            [
+                {
+                    "topic": "customers",
+                    "key": b"acme/%d" % i,
+                    "value": b"{}",
+                    "created_at": AT,
+                    "blocked": "too large",
+                }
+                for i in range(20_000)
+            ],
+        )
+    await change(database, "c1", 1)
+    producer = FakeProducer()
+    assert await relay(database, producer).step() == 1
+    assert seen(producer.sent) == [("c1", 1)]
