@@ -26,8 +26,8 @@ async def watch(
 ) -> None:
     """Look once per window; raise `Stuck` when a partition of ours had records all the while and none was handled.
 
-    A loop that waits for a dependency, or a partition that was stopped on purpose, is not stuck. Without any
-    partition assigned all of the group count: a member that never rejoined looks idle from inside.
+    A loop that waits for a dependency, or a partition that was stopped on purpose, is not stuck. Without an
+    assignment all of the group count: a member that never rejoined looks idle from inside.
     """
     before: dict[TopicPartition, Lag] = {}
     while not stop.is_set():
@@ -40,7 +40,8 @@ async def watch(
             continue
         idle = time.monotonic() - status.last_progress > window_seconds
         if idle and status.waiting_for is None and not stop.is_set():
-            ours = (consumer.assigned() or frozenset(after)) - set(status.stopped)
+            held = consumer.assigned() if consumer.joined() else frozenset(after)
+            ours = held - set(status.stopped)
             still = [
                 p for p in ours if p in before and p in after and _stands_still(before[p], after[p])
             ]

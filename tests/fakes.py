@@ -62,6 +62,9 @@ class FakeConsumer:
     def assigned(self) -> frozenset[TopicPartition]:
         return frozenset(self._assigned - self.revoked)
 
+    def joined(self) -> bool:
+        return True
+
     async def commit(self, partition: TopicPartition, next_offset: int) -> None:
         if self.commit_failures:
             raise self.commit_failures.pop(0)

@@ -90,6 +90,9 @@ class Consumer(Protocol):
 
     def assigned(self) -> frozenset[TopicPartition]: ...
 
+    def joined(self) -> bool:
+        """Whether an assignment holds; that of a spare member may be empty."""
+
     async def commit(self, partition: TopicPartition, next_offset: int) -> None:
         """Store where the group goes on. A partition lost meanwhile is not an error: its new owner replays."""
 

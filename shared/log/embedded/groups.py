@@ -50,6 +50,9 @@ class EmbeddedConsumer:
     def assigned(self) -> frozenset[TopicPartition]:
         return frozenset(self._positions)
 
+    def joined(self) -> bool:
+        return True
+
     async def commit(self, partition: TopicPartition, next_offset: int) -> None:
         # Taken while the partition is being let go, as Kafka does; refused once it may have a new owner.
         if partition in self._positions or partition in self._leaving:

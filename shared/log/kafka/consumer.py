@@ -103,6 +103,9 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
             return frozenset()
         return frozenset(self._settings.ours(at) for at in client.assignment())
 
+    def joined(self) -> bool:
+        return self._settled and self._connection.client is not None
+
     async def commit(self, partition: TopicPartition, next_offset: int) -> None:
         client = await self._connection.get(CALL_SECONDS)
         with unavailable(
