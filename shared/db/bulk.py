@@ -79,19 +79,16 @@ async def load(
     """
     if not keys:
         return []
-    wanted = list(columns.c) if isinstance(columns, sa.Table) else list(columns)
+    wanted = columns.c if isinstance(columns, sa.Table) else columns
     if tx.dialect.name == "postgresql":
-        sought = _unnested(by, keys)
-        matches = sa.and_(*(column == key for column, key in zip(by, sought.c, strict=True)))
-        statement = sa.select(*wanted).join(sought, matches)
-        if lock:
-            statement = statement.order_by(*by).with_for_update(of=by[0].table)
-        return list((await tx.execute(statement)).all())
-    each = sa.func.json_each(json.dumps(list(keys))).table_valued("value")
-    parts = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(len(by)))
-    # SQLite scans the whole table for a row in several VALUES; for a row in a subquery it takes the index.
-    statement = sa.select(*wanted).where(sa.tuple_(*by).in_(sa.select(*parts)))
-    return list((await tx.execute(statement)).all())
+        statement = _by_arrays(tuple(wanted), tuple(by), lock)
+        values: dict[str, Any] = {
+            f"key_{place}": [key[place] for key in keys] for place in range(len(by))
+        }
+    else:
+        statement = _by_json(tuple(wanted), tuple(by))
+        values = {"keys": json.dumps(list(keys))}
+    return list((await tx.execute(statement, values)).all())
 
 
 async def lock(tx: Tx, table: sa.Table, keys: Sequence[tuple[Any, ...]]) -> None:
@@ -162,13 +159,33 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _unnested(by: Sequence[sa.Column[Any]], keys: Sequence[tuple[Any, ...]]) -> sa.TableValuedAlias:
+@lru_cache(maxsize=512)
+def _by_arrays(
+    wanted: tuple[sa.ColumnElement[Any], ...], by: tuple[sa.Column[Any], ...], lock: bool
+) -> sa.Select[Any]:
+    """PostgreSQL's statement of `load`; building it costs more than running it, so it is built once."""
     arrays = [
-        sa.bindparam(f"key_{i}", [key[i] for key in keys], type_=postgresql.ARRAY(column.type))
-        for i, column in enumerate(by)
+        sa.bindparam(f"key_{place}", type_=postgresql.ARRAY(column.type))
+        for place, column in enumerate(by)
     ]
-    names = (sa.column(f"key_{i}", column.type) for i, column in enumerate(by))
-    return sa.func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
+    names = (sa.column(f"key_{place}", column.type) for place, column in enumerate(by))
+    sought = sa.func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
+    matches = sa.and_(*(column == key for column, key in zip(by, sought.c, strict=True)))
+    statement = sa.select(*wanted).join(sought, matches)
+    if lock:
+        statement = statement.order_by(*by).with_for_update(of=by[0].table)
+    return statement
+
+
+@lru_cache(maxsize=512)
+def _by_json(
+    wanted: tuple[sa.ColumnElement[Any], ...], by: tuple[sa.Column[Any], ...]
+) -> sa.Select[Any]:
+    """SQLite's statement of `load`. It scans the whole table for a row in several VALUES, and takes the index for
+    a row in a subquery."""
+    each = sa.func.json_each(sa.bindparam("keys", type_=sa.Text)).table_valued("value")
+    parts = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(len(by)))
+    return sa.select(*wanted).where(sa.tuple_(*by).in_(sa.select(*parts)))
 
 
 def _conflict(table: sa.Table, upsert: Upsert | None, returning: tuple[str, ...]) -> str:
