@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -35,9 +36,19 @@ def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         position: tuple[Any, ...] = msgspec.json.decode(raw, type=tuple[types])  # type: ignore[valid-type]  # built from the arguments
-        if any("\x00" in part for part in position if isinstance(part, str)):
-            raise ValueError("a NUL, which no text column can be compared with")  # noqa: TRY301 - answered below like the others
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        if not all(map(_comparable, position)):
+            raise ValueError("no row can stand there")  # noqa: TRY301 - answered below like the others
+    except (binascii.Error, ValueError, OverflowError, msgspec.MsgspecError):
         expected = "the `next` of an earlier page of the same list"
         raise invalid([FieldError("cursor", "is not a cursor of this list", expected)]) from None
     return position
+
+
+def _comparable(part: Any) -> bool:
+    """Whether a column can be compared with it. Raises `OverflowError` for times beyond the calendar in UTC."""
+    if isinstance(part, datetime):
+        part.astimezone(UTC)
+        return True
+    if isinstance(part, int):
+        return 0 <= part < 2**31
+    return "\x00" not in part if isinstance(part, str) else True

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -146,6 +147,23 @@ async def test_both_length_and_encoding_are_refused(client: httpx.AsyncClient) -
         client, '{"score": 1}', **{"transfer-encoding": "chunked", "content-length": "12"}
     )
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/ambiguous-length")
+
+
+@pytest.mark.parametrize(
+    ("position", "type_"),
+    [
+        (2**31, int),
+        (-1, int),
+        (10**30, int),
+        ("0001-01-01T00:00:00+14:00", datetime),
+        ("9999-12-31T23:59:59-14:00", datetime),
+        ("a\x00", str),
+    ],
+)
+def test_a_cursor_to_where_no_row_can_stand_is_422(position: Any, type_: type) -> None:
+    with pytest.raises(Problem) as raised:
+        decode_cursor(encode_cursor(position), type_)
+    assert raised.value.status == 422
 
 
 def test_a_cursor_comes_back_and_a_tampered_one_is_422() -> None:
