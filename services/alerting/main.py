@@ -6,6 +6,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from services.alerting.api import context, routers
+from services.alerting.api.checks import checks
 from services.alerting.dispatch import Dispatcher
 from services.alerting.settings import Settings
 from services.alerting.tables import leases, outbox
@@ -42,7 +43,10 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
             "alerting",
             access=access,
             context=context(ground.database),
-            routers=[*routers(ground.database, settings), operation_routes(ground, outbox)],
+            routers=[
+                *routers(ground.database, settings),
+                operation_routes(ground, outbox, checks=checks(ground.database)),
+            ],
             health=ground.health,
         )
         yield Service("alerting", app, ground.health, ground.work)
