@@ -203,9 +203,18 @@ class Worker:
             exc_info=error,
         )
         if subscription.bury is not None:
-            bury = subscription.bury
-            await self._persist(partition, lambda: bury(received, reason))
+            await self._note(partition, received, reason, subscription.bury)
         await self._give_up(partition, received.record, reason, self._failed_run)
+
+    async def _note(
+        self, partition: TopicPartition, received: Received[Any], reason: str, bury: Bury
+    ) -> None:
+        try:
+            await self._persist(partition, lambda: bury(received, reason))
+        except _GaveUp:
+            raise
+        except Exception as error:  # noqa: BLE001 - the dead letter that follows tells of the record too
+            log.error("record_not_noted", service=self._service, reason=reason, exc_info=error)
 
     async def _give_up(
         self,

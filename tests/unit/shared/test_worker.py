@@ -287,3 +287,15 @@ async def test_a_decoder_that_raises_something_unforeseen_costs_one_record_and_n
     assert handle.batches == [[0, 2]]
     (letter,) = bench.producer.sent
     assert b"RecursionError: too deep" in dict(letter.headers)["afterword-reason"]
+
+
+async def test_a_record_whose_fate_cannot_be_noted_is_a_dead_letter_all_the_same() -> None:
+    async def bury(received: Received[object], reason: str) -> None:
+        raise ValueError("no row can hold it")
+
+    handle = Flaky(poison=frozenset({1}))
+    bench = Bench(handle, *[b"x"] * 3, bury=bury)
+    await bench.run()
+    assert [offset for batch in handle.batches for offset in batch] == [0, 2]
+    assert len(bench.producer.sent) == 1
+    assert bench.consumer.committed == {P0: 3}
