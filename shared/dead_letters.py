@@ -3,11 +3,12 @@
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from shared.contracts.topics import dead_letter_topic
 from shared.log import Log, Outgoing, Record, TopicPartition
+from shared.log.limits import MAX_RECORD_BYTES, size_of
 
 _PREFIX = "afterword-"
 _PAGE = 500
@@ -15,13 +16,25 @@ _OFFSET = re.compile(r"[0-9]{1,18}")
 
 
 def dead_letter(record: Record, service: str, reason: str) -> Outgoing:
-    """The record to write to TOPIC.SERVICE.dlq: key, value and headers as they were, the origin beside them."""
+    """The record to write to TOPIC.SERVICE.dlq: key, value and headers as they were, the origin beside them.
+
+    Of a record that Kafka took from others but that is too large for us, only the origin is kept.
+    """
+    letter = _letter(record, service, reason[:1_000])
+    size = size_of(letter)
+    if size <= MAX_RECORD_BYTES:
+        return letter
+    bare = replace(record, key=None, value=None, headers=())
+    return _letter(bare, service, f"{reason[:900]} (with {size:,} bytes too large to keep)")
+
+
+def _letter(record: Record, service: str, reason: str) -> Outgoing:
     origin = {
         "topic": record.topic,
         "partition": str(record.partition),
         "offset": str(record.offset),
         "timestamp": str(record.timestamp_ms),
-        "reason": reason[:1_000],
+        "reason": reason,
     }
     headers = tuple((f"{_PREFIX}{name}", value.encode()) for name, value in origin.items())
     key = record.key if record.key is not None else b""

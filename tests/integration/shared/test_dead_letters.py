@@ -48,3 +48,19 @@ async def test_the_newest_come_first_and_no_more_than_asked_for(log: Log) -> Non
 async def test_an_id_that_is_none_finds_nothing(log: Log, offset: str) -> None:
     await _die(log, "acme")
     assert await find_dead_letter(log, "trigger", [TOPIC], f"{LETTERS}:{offset}") is None
+
+
+@pytest.mark.parametrize("part", ["key", "value", "headers"])
+async def test_what_is_too_large_to_keep_leaves_its_origin(log: Log, part: str) -> None:
+    large = b"x" * 1_040_000
+    parts = {"key": b"k", "value": b"v", "headers": ()} | {
+        part: large if part != "headers" else (("h", large),)
+    }
+    record = Record("acme-in", 3, 17, timestamp_ms=5, **parts)  # type: ignore[arg-type]
+    await log.create_topics(topic_specs(["acme-in"]))
+    async with log.producer() as producer:
+        await producer.send([dead_letter(record, "ingest", "an event of at most 262,144 bytes")])
+    [letter] = await list_dead_letters(log, "ingest", ["acme-in"], limit=3, wanted=lambda _: True)
+    assert letter.record.at == record.at
+    assert letter.record.offset == 17
+    assert letter.reason.startswith("an event of at most 262,144 bytes")
