@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from services.alerting.api.context import Reached, Reader, Writer
 from services.alerting.store import deliveries as store
-from services.alerting.store.endpoints import get_endpoint, load_endpoints
+from services.alerting.store.endpoints import get_endpoint, hold_endpoint, load_endpoints
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
 from shared.http.problems import Problem, not_found
 from shared.telemetry import log
@@ -106,7 +106,7 @@ async def replay(id: str, principal: Writer, context: Reached) -> DeliveryJson:
         row = await store.get_delivery(tx, principal.workspace, id)
         if row is None:
             raise not_found("delivery", id)
-        endpoint = await get_endpoint(tx, principal.workspace, row.endpoint)
+        endpoint = await hold_endpoint(tx, principal.workspace, row.endpoint)
         if endpoint is None:
             raise Problem(409, "endpoint-deleted", f"The endpoint {row.endpoint!r} was deleted.")
         await store.replay_one(tx, principal.workspace, id, principal.id)

@@ -14,6 +14,7 @@ from services.alerting.store import deliveries as store
 from services.alerting.store.endpoints import (
     forget_endpoints,
     get_endpoint,
+    hold_endpoint,
     list_secrets,
     make_secrets,
     rotate_secret,
@@ -87,7 +88,7 @@ async def rotate(
 async def send_test(id: str, principal: Writer, context: Reached) -> DeliveryJson:
     """Send a `test.ping` to this endpoint in the way alerts go; what came of it stands in the delivery."""
     async with context.database.begin() as tx:
-        endpoint = await get_endpoint(tx, principal.workspace, id)
+        endpoint = await hold_endpoint(tx, principal.workspace, id)
         if endpoint is None:
             raise not_found(ENDPOINT, id)
         at = await now(tx)
@@ -111,7 +112,7 @@ async def replay(id: str, span: Span, principal: Writer, context: Reached) -> Re
     if span.start >= span.end:
         raise invalid([FieldError("to", "is not after from", "a later time than from")])
     async with context.database.begin() as tx:
-        if await get_endpoint(tx, principal.workspace, id) is None:
+        if await hold_endpoint(tx, principal.workspace, id) is None:
             raise not_found(ENDPOINT, id)
         count = await store.replay_failed(
             tx, principal.workspace, id, span.start, span.end, principal.id

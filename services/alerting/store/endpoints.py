@@ -78,6 +78,11 @@ async def get_endpoint(tx: Tx, workspace: str, id: str) -> Endpoint | None:
     return _endpoint(found) if found else None
 
 
+async def hold_endpoint(tx: Tx, workspace: str, id: str) -> Endpoint | None:
+    """One endpoint that is not deleted before this transaction ends, for what puts something in its queue."""
+    return next((one for one in await hold_endpoints(tx, [workspace]) if one.id == id), None)
+
+
 async def load_targets(
     tx: Tx, keys: Iterable[EndpointKey], at: datetime
 ) -> dict[EndpointKey, tuple[Endpoint, tuple[str, ...]]]:
