@@ -192,13 +192,26 @@ def _open_sqlite(directory: Path, service: str) -> Database:
     url = f"sqlite+aiosqlite:///{directory / service}.db"
     shared: dict[str, Any] = {"module": one_hop.Module(), "max_overflow": 0, "pool_timeout": 30}
     writer = create_async_engine(url, pool_size=1, **shared, **_ENGINE)
-    reader = create_async_engine(url, pool_size=4, **shared, **_ENGINE)
-    for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
-        _prepare_sqlite(engine, begin, query_only=engine is reader)
+    reader = create_async_engine(
+        url,
+        pool_size=8,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        pool_reset_on_return=None,
+        **shared,
+        **_ENGINE,
+    )
+    _prepare_sqlite(writer, query_only=False)
+    _prepare_sqlite(reader, query_only=True)
+
+    @event.listens_for(writer.sync_engine, "begin")
+    def on_begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
     return Database(service, "sqlite", writer, reader)
 
 
-def _prepare_sqlite(engine: AsyncEngine, begin: str, *, query_only: bool) -> None:
+def _prepare_sqlite(engine: AsyncEngine, *, query_only: bool) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
@@ -213,10 +226,6 @@ def _prepare_sqlite(engine: AsyncEngine, begin: str, *, query_only: bool) -> Non
         if query_only:
             cursor.execute("PRAGMA query_only=ON")
         cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def on_begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
 
 
 @asynccontextmanager

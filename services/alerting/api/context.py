@@ -16,7 +16,7 @@ class Context:
     database: Database
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
     found: Context = request.app.state.context
     return found
 

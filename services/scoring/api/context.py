@@ -15,7 +15,7 @@ class Context:
     rollup: tuple[str, ...]
 
 
-def context_of(request: Request) -> Context:
+async def context_of(request: Request) -> Context:
     """The context of the application that answers."""
     context: Context = request.app.state.context
     return context
