@@ -73,6 +73,13 @@ seen = sa.Table(
         sqlite_where=sa.text("outcome IS NOT NULL"),
     ),
     sa.Index(
+        "seen_given_up",
+        "workspace",
+        "id",
+        postgresql_where=sa.text("outcome = 'dead_lettered'"),
+        sqlite_where=sa.text("outcome = 'dead_lettered'"),
+    ),
+    sa.Index(
         "seen_by_customer",
         "workspace",
         "customer",

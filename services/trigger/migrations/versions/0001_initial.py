@@ -239,6 +239,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("outcome IS NOT NULL"),
         sqlite_where=sa.text("outcome IS NOT NULL"),
     )
+    op.create_index(
+        "seen_given_up",
+        "seen",
+        ["workspace", "id"],
+        unique=False,
+        postgresql_where=sa.text("outcome = 'dead_lettered'"),
+        sqlite_where=sa.text("outcome = 'dead_lettered'"),
+    )
 
     compatibility = op.create_table(
         "schema_compatibility", sa.Column("oldest_revision", sa.Text(), nullable=False)
