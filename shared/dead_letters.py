@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from shared.contracts.topics import dead_letter_topic
+from shared.errors import Refused
 from shared.log import Log, Outgoing, Record, TopicPartition
-from shared.log.limits import MAX_RECORD_BYTES, size_of
+from shared.log.limits import MAX_LETTER_BYTES, size_of
 
 _PREFIX = "afterword-"
 _PAGE = 500
@@ -22,7 +23,7 @@ def dead_letter(record: Record, service: str, reason: str) -> Outgoing:
     """
     letter = _letter(record, service, reason[:1_000])
     size = size_of(letter)
-    if size <= MAX_RECORD_BYTES:
+    if size <= MAX_LETTER_BYTES:
         return letter
     bare = replace(record, key=None, value=None, headers=())
     return _letter(bare, service, f"{reason[:900]} (with {size:,} bytes too large to keep)")
