@@ -41,12 +41,18 @@ READERS: Final[dict[str, tuple[Topic, ...]]] = {
 """Which service consumes which topic, inlets aside; each pair has its own dead-letter topic."""
 
 INLET_SERVICE: Final = "ingest"
+_DEAD_LETTERS: Final = ".dlq"
 _COMPACTED: Final = frozenset({Topic.CUSTOMERS, Topic.DEFINITIONS})
 
 
 def dead_letter_topic(topic: str, service: str) -> str:
     """Where a service leaves the records of a topic that it could not handle."""
-    return f"{topic}.{service}.dlq"
+    return f"{topic}.{service}{_DEAD_LETTERS}"
+
+
+def is_dead_letter_topic(topic: str) -> bool:
+    """Whether it is one of these; no inlet may be called so."""
+    return topic.endswith(_DEAD_LETTERS)
 
 
 def topic_specs(inlets: Iterable[str] = ()) -> list[TopicSpec]:

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+from shared.contracts.topics import is_dead_letter_topic
 from shared.errors import Refused
 from shared.log import Outgoing
 
 MAX_RECORD_BYTES = 1_000_000
 """Below Kafka's default `message.max.bytes` (1,048,588) with room for the batch around the record."""
+
+MAX_LETTER_BYTES = 1_016_000
+"""A dead letter is the record and why it died: the largest record of ours still fits with that."""
 
 _OVERHEAD_BYTES = 64
 
@@ -23,8 +27,9 @@ def refuse_oversized(records: Sequence[Outgoing]) -> None:
     """Raise `Refused` with the index of the first record that is too large; nothing has been sent then."""
     for index, record in enumerate(records):
         size = size_of(record)
-        if size > MAX_RECORD_BYTES:
+        most = MAX_LETTER_BYTES if is_dead_letter_topic(record.topic) else MAX_RECORD_BYTES
+        if size > most:
             raise Refused(
-                f"a record for topic {record.topic} is {size:,} bytes; at most {MAX_RECORD_BYTES:,} are taken",
+                f"a record for topic {record.topic} is {size:,} bytes; at most {most:,} are taken",
                 index,
             )

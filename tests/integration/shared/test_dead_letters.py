@@ -7,7 +7,7 @@ import pytest
 
 from shared.contracts.topics import topic_specs
 from shared.dead_letters import dead_letter, find_dead_letter, list_dead_letters
-from shared.log import Log, Record
+from shared.log import Log, Outgoing, Record
 from shared.log.opening import open_log
 
 TOPIC = "events"
@@ -64,3 +64,13 @@ async def test_what_is_too_large_to_keep_leaves_its_origin(log: Log, part: str) 
     assert letter.record.at == record.at
     assert letter.record.offset == 17
     assert letter.reason.startswith("an event of at most 262,144 bytes")
+
+
+async def test_the_largest_record_that_the_log_takes_is_kept_whole(log: Log) -> None:
+    record = Record(TOPIC, 0, 0, b"acme/ann", b"x" * 999_900, (), 1)
+    async with log.producer() as producer:
+        await producer.send([Outgoing(TOPIC, b"acme/ann", b"x" * 999_900)])
+        await producer.send([dead_letter(record, "trigger", "不" * 2_000)])
+    found = await find_dead_letter(log, "trigger", [TOPIC], f"{LETTERS}:0")
+    assert found is not None
+    assert found.record == record
