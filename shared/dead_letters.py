@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from shared.contracts.topics import dead_letter_topic
 from shared.errors import Refused
 from shared.log import Log, Outgoing, Record, TopicPartition
-from shared.log.limits import MAX_LETTER_BYTES, size_of
+from shared.log.limits import refuse_oversized, size_of
 
 _PREFIX = "afterword-"
 _PAGE = 500
@@ -22,11 +22,13 @@ def dead_letter(record: Record, service: str, reason: str) -> Outgoing:
     Of a record that Kafka took from others but that is too large for us, only the origin is kept.
     """
     letter = _letter(record, service, reason[:1_000])
-    size = size_of(letter)
-    if size <= MAX_LETTER_BYTES:
-        return letter
-    bare = replace(record, key=None, value=None, headers=())
-    return _letter(bare, service, f"{reason[:900]} (with {size:,} bytes too large to keep)")
+    try:
+        refuse_oversized([letter])
+    except Refused:
+        bare = replace(record, key=None, value=None, headers=())
+        size = size_of(letter)
+        return _letter(bare, service, f"{reason[:900]} (with {size:,} bytes too large to keep)")
+    return letter
 
 
 def _letter(record: Record, service: str, reason: str) -> Outgoing:
