@@ -18,7 +18,7 @@ REGION_EFFECT: Mapping[str, float] = {"east": 0.35, "south": 0.0, "north": -0.1,
 DIP_REGION, DIP_MONTH, DIP = "south", "1997-03", -1.6
 """In this month the deliveries of one region were late: what the scores should show."""
 
-LEAST_WILLING, MOST_WILLING = 0.20, 0.60
+LEAST_WILLING, MOST_WILLING = 0.08, 0.28
 CHINESE = 0.7
 SAYS_WHY = 0.6
 CLICKS_SCORE = 0.7
