@@ -32,12 +32,9 @@ def show(console: Console, result: Result) -> None:
     console.rule(f"[bold]{_title(result)}", style="dim")
     _put(console, "What happened", _facts(result))
     _put(console, "What became of the events", _decisions(result))
-    _put(console, "Net Promoter Score by month", _scores(result.scores["month"], truth.month))
-    _put(
-        console,
-        "Net Promoter Score by store region",
-        _scores(result.scores["region"], truth.region),
-    )
+    for by, of in (("month", truth.month), ("region", truth.region)):
+        table = _scores(result.scores[by], of, drawn=console.width >= _WIDTH)
+        _put(console, f"Net Promoter Score by {'store region' if by == 'region' else by}", table)
     console.print(Padding(_dip(result, truth), (0, 2)))
     console.print(
         "  [dim]● those who answered, ─ the 95 % interval of that; ◆ all who were asked, as the model knows them: "
@@ -86,7 +83,6 @@ def invite(console: Console, demo: Context, own: Context, path: Path, result: Re
     unanswered = next((i for i in result.seen.invitations if i.id not in answered), None)
     silenced = next((d.event for d in result.seen.decisions if d.reason == "contact_policy"), None)
     curl = "curl -s -H 'authorization: Bearer " + demo.api_key + "'"
-    table = Table(box=None, show_header=False, padding=(0, 1))
     console.rule("[bold]Afterword stays up", style="dim")
     console.print(f"  {own.url}   Ctrl-C ends it", soft_wrap=True)
     console.print()
@@ -110,7 +106,6 @@ def invite(console: Console, demo: Context, own: Context, path: Path, result: Re
     )
     console.print("     afterword apply -f examples/quickstart", markup=False, soft_wrap=True)
     console.print(f"  Its key is {own.api_key} (kept in {path})", markup=False, soft_wrap=True)
-    console.print(table)
 
 
 def _title(result: Result) -> str:
@@ -188,10 +183,16 @@ def _decisions(result: Result) -> Table:
     return table
 
 
-def _scores(scores: list[Score], truth: dict[str, float]) -> Table:
-    table = _table(
-        ("", "left"), ("NPS", "right"), ("95 % interval", "right"), ("n", "left"), ("everybody", "right"), ("", "left")
-    )  # fmt: skip
+def _scores(scores: list[Score], truth: dict[str, float], *, drawn: bool) -> Table:
+    """The scores with their intervals; a narrow terminal gets the numbers without the drawing."""
+    columns = (
+        ("", "left"),
+        ("NPS", "right"),
+        ("95 % interval", "right"),
+        ("n", "left"),
+        ("everybody", "right"),
+    )
+    table = _table(*columns, *([("", "left")] if drawn else []))
     low = min((score.low for score in scores), default=-100)
     high = max((score.high for score in scores), default=100)
     for score in scores:
@@ -203,7 +204,7 @@ def _scores(scores: list[Score], truth: dict[str, float]) -> Table:
             f"[{score.low:.1f}, {score.high:.1f}]".replace("[", "\\[", 1),
             f"n={score.n:,}{small}",
             "" if whole is None else f"{whole:.1f}",
-            _strip(score, whole, low, high),
+            *([_strip(score, whole, low, high)] if drawn else []),
         )
     return table
 
