@@ -30,6 +30,11 @@ Bury = Callable[[Received[Any], str], Awaitable[None]]
 """Tells the service that a decodable record was given up, so that its fate can be seen."""
 
 _TRIES_ALONE = 3
+_AT_ONCE = 2
+"""How many partitions are handled at the same time: while the database works for one, this process works for the
+other. More would only hold more locks."""
+_FETCHED_BATCHES = 4
+"""How many batches a fetch may bring, so that there are whole ones of several partitions among them."""
 _BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -47,8 +52,13 @@ class LoopStatus:
     """What the watchdog, `status` and `doctor` see of a loop."""
 
     last_progress: float = field(default_factory=time.monotonic)
-    waiting_for: str | None = None
+    waiting: dict[TopicPartition | None, str] = field(default_factory=dict)
+    """What each partition waits for, and under None what the fetch does."""
     stopped: dict[TopicPartition, str] = field(default_factory=dict)
+
+    @property
+    def waiting_for(self) -> str | None:
+        return next(iter(self.waiting.values()), None)
 
 
 class _GaveUp(Exception):
@@ -77,6 +87,7 @@ class Worker:
         self._poison_limit = poison_limit
         self._undecodable_run: Counter[TopicPartition] = Counter()
         self._failed_run: Counter[TopicPartition] = Counter()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -87,21 +98,19 @@ class Worker:
         while not stop.is_set():
             try:
                 fetched = await self._consumer.fetch(
-                    max_records=self._max_records, timeout_seconds=1.0
+                    max_records=self._max_records * _FETCHED_BATCHES, timeout_seconds=1.0
                 )
             except Unavailable as error:
-                await self._wait(attempt, error)
+                await self._wait(None, attempt, error)
                 attempt += 1
                 continue
             attempt = 0
-            self.status.waiting_for = None
+            self.status.waiting.clear()
             self._forget_stopped(fetched)
-            for partition, records in fetched.items():
-                async with (
-                    self._consumer.in_flight
-                ):  # a rebalance waits for it; never held across a fetch
-                    if self._consumer.owns(partition) and not stop.is_set():
-                        await self._process(partition, records)
+            # A rebalance waits for what is in flight; it is never held across a fetch.
+            async with self._consumer.in_flight, asyncio.TaskGroup() as group:
+                for partition, records in fetched.items():
+                    group.create_task(self._work_off(partition, records))
 
     async def replay(self, record: Record) -> None:
         """Handle one dead letter again, outside the loop. Raises what the handler raises, or `Undecodable`."""
@@ -111,7 +120,17 @@ class Worker:
             with traced(received.traceparent):
                 await subscription.handle([received])
 
-    async def _process(self, partition: TopicPartition, records: Sequence[Record]) -> None:
+    async def _work_off(self, partition: TopicPartition, records: Sequence[Record]) -> None:
+        """Handle what was fetched of a partition, batch after batch; what it must not go on with is left."""
+        for start in range(0, len(records), self._max_records):
+            async with self._turns:
+                if self._stop.is_set() or not self._consumer.owns(partition):
+                    return
+                if not await self._process(partition, records[start : start + self._max_records]):
+                    return
+
+    async def _process(self, partition: TopicPartition, records: Sequence[Record]) -> bool:
+        """Handle and commit one batch; whether the partition goes on after it."""
         started = time.monotonic()
         subscription = self._subscriptions[partition.topic]
         try:
@@ -123,10 +142,11 @@ class Worker:
                 await self._persist(partition, lambda: self._consumer.commit(partition, end))
         except _GaveUp:
             await self._rewind(partition)
-            return
+            return False
         labels = (self._service, partition.topic)
         RECORDS_HANDLED.labels(*labels).inc(len(readable))
         BATCH_SECONDS.labels(*labels).observe(time.monotonic() - started)
+        return partition not in self.status.stopped
 
     async def _decode(
         self, partition: TopicPartition, records: Sequence[Record], subscription: Subscription
@@ -254,17 +274,19 @@ class Worker:
             try:
                 await act()
             except Unavailable as error:
-                await self._wait(attempt, error)
+                await self._wait(partition, attempt, error)
                 attempt += 1
             else:
-                self.status.waiting_for = None
+                self.status.waiting.pop(partition, None)
                 self.status.last_progress = time.monotonic()
                 return
             if self._stop.is_set() or not self._consumer.owns(partition):
                 raise _GaveUp
 
-    async def _wait(self, attempt: int, error: Unavailable) -> None:
-        self.status.waiting_for = str(error)
+    async def _wait(
+        self, partition: TopicPartition | None, attempt: int, error: Unavailable
+    ) -> None:
+        self.status.waiting[partition] = str(error)
         RETRIES.labels(self._service).inc()
         log.warning("dependency_away", service=self._service, reason=str(error), attempt=attempt)
         await asyncio.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])

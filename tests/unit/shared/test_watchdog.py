@@ -95,7 +95,7 @@ async def test_what_explains_itself_is_left_alone(told: list[Any]) -> None:
 @pytest.mark.parametrize(
     "status",
     [
-        LoopStatus(last_progress=0.0, waiting_for="database"),
+        LoopStatus(last_progress=0.0, waiting={None: "database"}),
         LoopStatus(last_progress=0.0, stopped={P0: "poison"}),
     ],
     ids=["waits", "stopped on purpose"],

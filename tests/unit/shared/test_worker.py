@@ -299,3 +299,137 @@ async def test_a_record_whose_fate_cannot_be_noted_is_a_dead_letter_all_the_same
     assert [offset for batch in handle.batches for offset in batch] == [0, 2]
     assert len(bench.producer.sent) == 1
     assert bench.consumer.committed == {P0: 3}
+
+
+class Lanes:
+    """A handler that waits until it is let on, partition by partition, and tells how many batches it has at once."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[int, list[int]]] = []
+        self.ended: list[tuple[int, list[int]]] = []
+        self.gates = {P0: asyncio.Event(), P1: asyncio.Event()}
+        self.most_at_once = 0
+
+    async def __call__(self, batch: Sequence[Received[object]]) -> None:
+        at = batch[0].record.at
+        one = (at.partition, [received.record.offset for received in batch])
+        self.begun.append(one)
+        self.most_at_once = max(self.most_at_once, len(self.begun) - len(self.ended))
+        await self.gates[at].wait()
+        self.ended.append(one)
+
+    async def until_begun(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.begun) < count:
+                await asyncio.sleep(0)
+
+
+def lanes_bench(lanes: Handle, count: int, *, max_records: int = 1_000) -> Bench:
+    bench = Bench(lanes)
+    bench.consumer.then(
+        {at: [record(TOPIC, i, partition=at.partition) for i in range(count)] for at in (P0, P1)}
+    )
+    bench.worker = Worker(
+        "scoring",
+        bench.consumer,
+        bench.producer,
+        {TOPIC: Subscription(lanes, decode)},
+        max_records=max_records,
+        poison_limit=3,
+    )
+    return bench
+
+
+async def test_two_partitions_are_handled_at_the_same_time_and_a_rebalance_waits_for_both() -> None:
+    lanes = Lanes()
+    bench = lanes_bench(lanes, 1)
+    running = asyncio.create_task(bench.run())
+    await lanes.until_begun(2)
+    lanes.gates[P1].set()
+    async with asyncio.timeout(5):
+        while bench.consumer.committed != {P1: 1}:
+            await asyncio.sleep(0)
+    assert bench.consumer.in_flight.locked()
+    lanes.gates[P0].set()
+    await running
+    assert bench.consumer.committed == {P0: 1, P1: 1}
+    assert not bench.consumer.in_flight.locked()
+
+
+async def test_the_batches_of_a_partition_are_handled_one_after_the_other_in_order() -> None:
+    lanes = Lanes()
+    bench = lanes_bench(lanes, 5, max_records=2)
+    lanes.gates[P1].set()
+    running = asyncio.create_task(bench.run())
+    async with asyncio.timeout(5):
+        while bench.consumer.committed != {P1: 5}:
+            await asyncio.sleep(0)
+    assert [offsets for at, offsets in lanes.begun if at == 0] == [[0, 1]]
+    lanes.gates[P0].set()
+    await running
+    for number in (0, 1):
+        assert [o for at, o in lanes.ended if at == number] == [[0, 1], [2, 3], [4]]
+    assert lanes.most_at_once == 2
+    assert bench.consumer.committed == {P0: 5, P1: 5}
+
+
+@pytest.mark.parametrize("end", ["stop", "revoke"])
+async def test_what_has_begun_is_finished_and_no_other_batch_begins(end: str) -> None:
+    lanes = Lanes()
+    bench = lanes_bench(lanes, 4, max_records=2)
+    running = asyncio.create_task(bench.run())
+    await lanes.until_begun(2)
+    if end == "stop":
+        bench.stop.set()
+    else:
+        bench.consumer.revoked |= {P0, P1}
+    for gate in lanes.gates.values():
+        gate.set()
+    await running
+    assert sorted(lanes.begun) == sorted(lanes.ended) == [(0, [0, 1]), (1, [0, 1])]
+    assert bench.consumer.committed == {P0: 2, P1: 2}
+
+
+async def test_a_partition_that_gives_up_leaves_its_rest_and_the_other_goes_on() -> None:
+    async def handle(batch: Sequence[Received[object]]) -> None:
+        if batch[0].record.partition == 0:
+            raise ValueError("poison")
+
+    bench = lanes_bench(handle, 8, max_records=4)
+    await bench.run()
+    assert len(bench.producer.sent) == 3
+    assert bench.consumer.stopped == bench.consumer.rewound == [P0]
+    assert bench.consumer.committed == {P1: 8}
+
+
+async def test_a_newer_major_stops_the_partition_before_its_next_batch() -> None:
+    handle = Flaky()
+    bench = Bench(handle)
+    bench.consumer.then({P0: [record(TOPIC, i, v) for i, v in enumerate([b"a", b"newer", b"c"])]})
+    bench.worker = Worker(
+        "scoring",
+        bench.consumer,
+        bench.producer,
+        {TOPIC: Subscription(handle, decode)},
+        max_records=2,
+    )
+    await bench.run()
+    assert handle.batches == [[0]]
+    assert bench.consumer.committed == {P0: 1}
+
+
+async def test_a_partition_that_waits_is_told_although_another_goes_on() -> None:
+    told: list[str | None] = []
+    bench: Bench
+
+    async def handle(batch: Sequence[Received[object]]) -> None:
+        status = bench.worker.status
+        if batch[0].record.partition == 0 and P1 not in bench.consumer.committed:
+            raise Unavailable("database")
+        told.append(status.waiting_for)
+
+    bench = lanes_bench(handle, 2, max_records=1)
+    await bench.run()
+    assert told[:2] == ["database", "database"]
+    assert bench.worker.status.waiting_for is None
+    assert bench.consumer.committed == {P0: 2, P1: 2}
