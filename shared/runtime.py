@@ -79,7 +79,7 @@ async def consume(
 
 def relay(ground: Ground, outbox: sa.Table, leases: sa.Table) -> None:
     """Add the relay that publishes the service's outbox."""
-    lease = Lease(ground.database, leases, "outbox")
+    lease = Lease(ground.database, leases, "outbox", seconds=ground.settings.relay_lease_seconds)
     ground.work.append(Relay(ground.database, outbox, lease, ground.producer).run)
 
 

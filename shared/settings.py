@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         25.0, description="How long a shutdown may take to finish what was accepted", gt=0
     )
+    relay_lease_seconds: float = Field(
+        20.0,
+        description="How soon another replica publishes for one that died; more than a send to the log may take",
+        gt=0,
+    )
     allow_loopback: bool = Field(
         False, description="Development only: let webhooks go to this machine"
     )

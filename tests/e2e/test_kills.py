@@ -33,8 +33,9 @@ def running(
 ) -> Iterator[System]:
     """One system for all the kills of this module; each kill brings its own customers."""
     directory = tmp_path_factory.mktemp("kills")
-    log_url = f"{kafka_broker.url}?prefix={uuid4().hex[:8]}.&session_timeout=6"
+    log_url = f"{kafka_broker.url}?prefix={uuid4().hex[:8]}.&session_timeout=6&send_timeout=4"
     impatient = {
+        "AFTERWORD_RELAY_LEASE_SECONDS": "8",
         "AFTERWORD_DELIVERY_TIMEOUT_SECONDS": "2",
         "AFTERWORD_DELIVERY_LEASE_SECONDS": "10",
         "AFTERWORD_SEND_TIMEOUT_SECONDS": "2",

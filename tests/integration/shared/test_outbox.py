@@ -36,7 +36,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 def relay(database: Database, producer: FakeProducer) -> Relay:
-    return Relay(database, outbox, Lease(database, leases, "outbox"), producer)
+    return Relay(database, outbox, Lease(database, leases, "outbox", seconds=1.0), producer)
 
 
 async def change(database: Database, customer: str, *revisions: int) -> None:
@@ -100,11 +100,14 @@ async def test_only_one_relay_publishes_and_another_takes_over(database: Databas
     holder, spare = relay(database, first), relay(database, second)
     await change(database, "c1", 1)
     assert (await holder.step(), await spare.step()) == (1, 0)
-    async with database.begin() as tx:
-        await tx.execute(sa.update(leases).values(until=AT))
     await change(database, "c1", 2)
-    assert await spare.step() == 1
+
+    async def taken_over() -> bool:
+        return await spare.step() == 1
+
+    await eventually(taken_over, what="the lease of a silent holder to lapse")
     assert seen(second.sent) == [("c1", 2)]
+    assert await holder.step() == 0
 
 
 async def test_a_refused_row_blocks_its_key_only_and_is_shown(database: Database) -> None:
