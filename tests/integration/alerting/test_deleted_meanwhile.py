@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from services.alerting.api import deliveries as delivery_routes
 from services.alerting.store import deliveries as store
 from tests.integration.alerting.conftest import Alerting
 from tests.unit.alerting.responses import received, response
@@ -49,7 +48,7 @@ async def test_a_delivery_made_due_while_its_endpoint_is_deleted_is_cancelled(
     await alerting.handle(received(response("r1")))
     [delivery] = await alerting.deliveries()
     gate = Gate(getattr(store, statement))
-    monkeypatch.setattr(delivery_routes.store, statement, gate)
+    monkeypatch.setattr(store, statement, gate)
     span = {"from": "2026-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
     asking = asyncio.create_task(
         alerting.call("POST", path.format(id=delivery["id"]), json=span, expect=202)
