@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -312,8 +313,10 @@ class Worker:
         PARTITIONS_STOPPED.labels(self._service).set(len(self.status.stopped))
 
     async def _rewind(self, partition: TopicPartition) -> None:
+        """Go on from the committed offset; who lost the partition meanwhile has nothing to go on with."""
         if self._consumer.owns(partition) and not self._stop.is_set():
-            await self._persist(partition, lambda: self._consumer.seek_committed(partition))
+            with suppress(_GaveUp):
+                await self._persist(partition, lambda: self._consumer.seek_committed(partition))
 
 
 def _told(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from shared.errors import Unavailable
 from shared.log import Headers, Outgoing, Record, TopicPartition
 
 
@@ -31,6 +32,7 @@ class FakeConsumer:
         self.rewound: list[TopicPartition] = []
         self.revoked: set[TopicPartition] = set()
         self.commit_failures: list[Exception] = []
+        self.lost_when_rewinding = False
         self._stop = stop
         self._assigned: set[TopicPartition] = set()
         self._batches = [(batch, set[TopicPartition]()) for batch in batches]
@@ -74,6 +76,9 @@ class FakeConsumer:
         self.stopped.append(partition)
 
     async def seek_committed(self, partition: TopicPartition) -> None:
+        if self.lost_when_rewinding:
+            self.revoked.add(partition)
+            raise Unavailable("log")
         self.rewound.append(partition)
 
 

@@ -134,6 +134,13 @@ async def test_too_many_failures_in_a_row_stop_the_partition_rather_than_drain_i
     assert bench.consumer.rewound == [P0]
 
 
+async def test_a_partition_lost_while_it_is_rewound_does_not_end_the_loop() -> None:
+    bench = Bench(Flaky(poison=frozenset(range(10))), *[b"x"] * 10)
+    bench.consumer.lost_when_rewinding = True
+    await bench.run()
+    assert (bench.consumer.committed, bench.consumer.rewound) == ({}, [])
+
+
 async def test_undecodable_records_count_towards_the_limit_too() -> None:
     bench = Bench(Flaky(), *[b"bad"] * 10)
     await bench.run()
