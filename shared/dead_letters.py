@@ -3,7 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shared.contracts.topics import dead_letter_topic
@@ -25,7 +25,7 @@ def dead_letter(record: Record, service: str, reason: str) -> Outgoing:
     try:
         refuse_oversized([letter])
     except Refused:
-        bare = replace(record, key=None, value=None, headers=())
+        bare = record._replace(key=None, value=None, headers=())
         size = size_of(letter)
         return _letter(bare, service, f"{reason[:900]} (with {size:,} bytes too large to keep)")
     return letter

@@ -1,8 +1,7 @@
 """How a message stands in the log: a structured CloudEvents 1.0 document that any console consumer can read."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 from pydantic import ValidationError
@@ -36,8 +35,7 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Received(Generic[M]):
+class Received(NamedTuple, Generic[M]):
     """A decoded record. The workspace comes from the key alone; `appended_at` is the log's clock."""
 
     workspace: str

@@ -18,8 +18,7 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record to append; its partition follows from the key by the one partitioner."""
 
     topic: str
@@ -28,8 +27,7 @@ class Outgoing:
     headers: Headers = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record as it stands in the log; `timestamp_ms` is the log's own append time."""
 
     topic: str
