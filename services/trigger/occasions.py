@@ -1,9 +1,8 @@
 """An event as one trigger sees it: its transaction, its contact points cut out, its dimensions. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.trigger.rulebook import DimensionSource, Rulebook, Trigger
 from shared.conditions import MISSING, Path, read
@@ -16,8 +15,7 @@ ORG = "org"
 """The dimension whose values are units."""
 
 
-@dataclass(frozen=True, slots=True)
-class Occasion:
+class Occasion(NamedTuple):
     """What is decided about: one event, for one trigger. Everything is as it was when it was first seen.
 
     `customer` is None while the customers have not been read far enough to say how the customer was.
@@ -56,8 +54,9 @@ class Occasion:
 
 def event_facts(type: str, source: str, time: datetime | None) -> dict[str, str]:
     """The condition root `event`."""
-    facts = {"type": type, "source": source}
-    return facts if time is None else facts | {"time": time.isoformat()}
+    if time is None:
+        return {"type": type, "source": source}
+    return {"type": type, "source": source, "time": time.isoformat()}
 
 
 def snapshot_of(customer: CustomerChanged | None, id: str) -> CustomerSnapshot:
@@ -102,8 +101,8 @@ def with_customer(
         "data": occasion.data,
         "customer": customer_facts(customer),
     }
-    return replace(
-        occasion, customer=customer, dimensions=_dimensions(trigger.dimensions, roots, book)
+    return occasion._replace(
+        customer=customer, dimensions=_dimensions(trigger.dimensions, roots, book)
     )
 
 

@@ -1,7 +1,7 @@
 """What a clock makes due: releasing pending decisions, expiring links, forgetting old events, watching freshness."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -172,7 +172,7 @@ def _occasion(row: Any, known: Customers, books: dict[str, Rulebook], moment: Mo
     customer = snapshot_of(
         known.get((occasion.workspace, occasion.customer_id)), occasion.customer_id
     )
-    return with_customer(replace(occasion, customer=customer), customer, trigger, book)
+    return with_customer(occasion, customer, trigger, book)
 
 
 def _decide(

@@ -1,5 +1,6 @@
 """Handles what trigger consumes; `events` is the whole story of an event, from claim to invitation."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,9 +154,9 @@ async def moment_of(
 
 def count(verdicts: Iterable[Verdict | None], made: Sequence[Made], *, no_trigger: int = 0) -> None:
     """Count what was decided, once it is committed."""
-    for verdict in verdicts:
-        if verdict is not None:
-            DECISIONS.labels(verdict.outcome, verdict.reason or "").inc()
+    decided = Counter((v.outcome, v.reason or "") for v in verdicts if v is not None)
+    for (outcome, reason), times in decided.items():
+        DECISIONS.labels(outcome, reason).inc(times)
     if no_trigger:
         DECISIONS.labels(Outcome.NO_TRIGGER, "").inc(no_trigger)
     for each in made:

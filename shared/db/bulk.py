@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.db.engine import Tx, encode_json, now
+from shared.db.types import UtcDateTime
 
 _SQLITE_VARIABLES = 30_000
 _DIALECTS: dict[str, sa.Dialect] = {
@@ -148,6 +149,8 @@ def _column(column: sa.Column[Any], dialect: str, rows: Sequence[Mapping[str, An
 def _processor(column: sa.Column[Any], dialect: str) -> Callable[[Any], Any]:
     if isinstance(column.type, sa.JSON):
         return _json
+    if isinstance(column.type, UtcDateTime) and dialect == "postgresql":
+        return _same  # what the type itself would do, value by value
     return column.type.dialect_impl(_DIALECTS[dialect]).bind_processor(_DIALECTS[dialect]) or _same
 
 

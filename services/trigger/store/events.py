@@ -29,7 +29,7 @@ async def claim(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> set[EventKey]:
     written = await insert(
         tx, seen, ordered, upsert=_CLAIM, returning=("workspace", "event", "source")
     )
-    return {(row.workspace, row.event, row.source) for row in written}
+    return {tuple(row) for row in written}
 
 
 async def bury(tx: Tx, row: Mapping[str, Any]) -> None:
