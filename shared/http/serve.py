@@ -75,6 +75,7 @@ async def run(
         server_header=False,
         date_header=False,
         lifespan="off",
+        proxy_headers=False,  # nothing here asks for the client or the scheme
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, int(grace_seconds) - 5),
         backlog=4096,
