@@ -45,9 +45,10 @@ async def migrate(database: Database, schema: Schema) -> tuple[str | None, str]:
         if tx.dialect.name == "postgresql":
             await tx.execute(sa.text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
             await tx.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {schema.service}"))
-        before = await _revision(tx)
-        await tx.run_sync(_upgrade, schema)
-    return before, schema.head()
+        before, head = await _revision(tx), schema.head()
+        if before != head:
+            await tx.run_sync(_upgrade, schema)
+    return before, head
 
 
 async def problem_with(database: Database, schema: Schema) -> str | None:

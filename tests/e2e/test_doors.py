@@ -50,11 +50,11 @@ async def client(replicated: tuple[System, str]) -> AsyncIterator[Client]:
         yield opened
 
 
-def produce(broker: KafkaBroker, topic: str, *lines: str) -> None:
+def produce(broker: KafkaBroker, topic: str, *lines: str, options: tuple[str, ...] = ()) -> None:
     """Write lines with Kafka's own console producer."""
     text = "".join(f"{line}\n" for line in lines)
     subprocess.run(
-        broker.console_producer(topic),
+        broker.console_producer(topic, *options),
         input=text.encode(),
         check=True,
         timeout=60,
@@ -126,6 +126,31 @@ async def test_what_is_no_event_on_an_inlet_is_a_dead_letter_of_its_workspace(
         assert (
             await other.get(f"/v1/operations/ingest/dead-letters/{letter['id']}")
         ).status_code == 404
+
+
+async def test_a_poison_event_is_explained_and_its_customer_goes_on(
+    replicated: tuple[System, str], client: Client, kafka_broker: KafkaBroker
+) -> None:
+    """Nobody but us writes to `events`; should something unreadable stand there all the same, it is not lost."""
+    _, prefix = replicated
+    poison = {"specversion": "1.0", "id": "poison-1", "source": "/shop", "subject": "poison"}
+    await asyncio.to_thread(
+        produce,
+        kafka_broker,
+        prefix + "events",
+        f"acme/poison\t{json.dumps(poison)}",
+        options=("--reader-property", "parse.key=true"),
+    )
+    good = scenario.purchase(3, "poison")
+    assert (await scenario.post_event(client, good)).status_code == 202
+    assert (await scenario.decisions(client, good))[0]["outcome"] == "invited"
+    (decision,) = await scenario.decisions(client, poison)
+    assert decision["outcome"] == "dead_lettered"
+    assert "type" in decision["reason"]
+    (letter,) = (await client.get("/v1/operations/trigger/dead-letters")).json()["items"]
+    assert letter["topic"] == "events"
+    replayed = await client.post(f"/v1/operations/trigger/dead-letters/{letter['id']}/replay")
+    assert replayed.status_code == 409
 
 
 async def test_the_cloudevents_library_posts_unchanged(client: Client) -> None:

@@ -1,13 +1,57 @@
-"""Fixtures of the integration tests: each store test runs on both databases."""
+"""Fixtures of the integration tests: each store test runs on both databases, each time on a copy of a migrated one."""
 
+import asyncio
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deploy.local.postgres import PostgresServer
+from services.cli.compose import migrate_all
+from services.cli.paths import SERVICES
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(scope="session")
+def migrated_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the migrated SQLite database of every service."""
+    directory = tmp_path_factory.mktemp("migrated")
+    asyncio.run(migrate_all(SERVICES, f"sqlite:///{directory}"))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """A PostgreSQL database with the migrated schema of every service."""
+    url = postgres_server.create_database()
+    asyncio.run(migrate_all(SERVICES, url))
+    return url
+
+
+@pytest.fixture
+def postgres_copy(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """A copy of the migrated PostgreSQL database."""
+    url = postgres_server.create_database(migrated_template)
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(params=BOTH)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database URL, fresh for each test, once per kind of database."""
+    """A migrated database, fresh for each test, once per kind of database."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgres_copy")
+        return url
+    directory = tmp_path / "database"
+    shutil.copytree(request.getfixturevalue("migrated_directory"), directory)
+    return f"sqlite:///{directory}"
+
+
+@pytest.fixture(params=BOTH)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without any schema, for migrations."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'database'}"
     url: str = request.getfixturevalue("postgres_url")

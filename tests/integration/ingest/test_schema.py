@@ -14,8 +14,8 @@ from shared.schema import migrate, problem_with
 _BESIDE = {"schema_compatibility", "alembic_version"}
 
 
-async def test_the_migrated_schema_is_what_tables_says(database_url: str) -> None:
-    async with open_database(database_url, "ingest") as database:
+async def test_the_migrated_schema_is_what_tables_says(empty_database_url: str) -> None:
+    async with open_database(empty_database_url, "ingest") as database:
         await migrate(database, SCHEMA)
         assert await problem_with(database, SCHEMA) is None
         async with database.migrating() as tx:

@@ -23,8 +23,8 @@ def _differences(connection: sa.Connection) -> list[object]:
     return found
 
 
-async def test_the_migrated_schema_is_the_declared_one(database_url: str) -> None:
-    async with open_database(database_url, "trigger") as database:
+async def test_the_migrated_schema_is_the_declared_one(empty_database_url: str) -> None:
+    async with open_database(empty_database_url, "trigger") as database:
         assert await migrate(database, SCHEMA) == (None, SCHEMA.head())
         async with database.migrating() as tx:
             assert await tx.run_sync(_differences) == []
