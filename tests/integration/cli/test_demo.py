@@ -40,7 +40,7 @@ def test_a_small_demo_holds_its_laws(purchases: Path, tmp_path: Path) -> None:
     assert told["decisions"]["invited"] > 100
     assert told["decisions"]["suppressed: contact_policy"] > 30
     answered = sum(score["n"] for score in told["scores"]["month"])
-    assert answered > 40
+    assert answered > 20
     assert sum(score["n"] for score in told["scores"]["region"]) == answered
     assert {score["group"][0] for score in told["scores"]["region"]} <= {
         "cn/east",
