@@ -146,7 +146,8 @@ async def test_a_poison_event_is_explained_and_its_customer_goes_on(
     assert (await scenario.decisions(client, good))[0]["outcome"] == "invited"
     (decision,) = await scenario.decisions(client, poison)
     assert decision["outcome"] == "dead_lettered"
-    assert "type" in decision["reason"]
+    assert "among the dead letters" in decision["why"]
+    assert "`type`" in decision["why"]
     (letter,) = (await client.get("/v1/operations/trigger/dead-letters")).json()["items"]
     assert letter["topic"] == "events"
     replayed = await client.post(f"/v1/operations/trigger/dead-letters/{letter['id']}/replay")
