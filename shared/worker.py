@@ -33,7 +33,7 @@ Bury = Callable[[Received[Any], str], Awaitable[None]]
 _TRIES_ALONE = 3
 _AT_ONCE = 3
 """How many partitions are handled at the same time: while the database works for two, this process works for the
-third. More would only hold more locks."""
+third."""
 _FETCHED_BATCHES = 4
 """How many batches a fetch may bring, so that there are whole ones of several partitions among them."""
 _BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
