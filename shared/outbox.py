@@ -33,7 +33,9 @@ _POLL_SECONDS = 0.2
 
 
 def outbox_table(metadata: sa.MetaData) -> sa.Table:
-    """The table every service has; a row is deleted once the log holds its message."""
+    """The table every service has; a row is deleted once the log holds its message. Few rows are ever blocked, and
+    each step looks for them."""
+    blocked = sa.text("blocked IS NOT NULL")
     return sa.Table(
         "outbox",
         metadata,
@@ -43,6 +45,7 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
         sa.Column("value", sa.LargeBinary),
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("blocked", sa.Text),
+        sa.Index("outbox_blocked", "topic", "key", postgresql_where=blocked, sqlite_where=blocked),
     )
 
 

@@ -44,7 +44,7 @@ class KafkaSettings:
         servers = tuple(server for server in parts.netloc.split(",") if server)
         query = parse_qs(parts.query, keep_blank_values=True)
         unknown = query.keys() - {"prefix", "send_timeout", "session_timeout"}
-        if not servers or unknown or parts.path not in ("", "/"):
+        if not servers or unknown or parts.path not in ("", "/") or not all(map(_named, servers)):
             raise StartupError(
                 "a Kafka URL reads kafka://host:port[,host:port]?prefix=NAME.&send_timeout=SECONDS"
                 + (f"; not understood: {', '.join(sorted(unknown))}" if unknown else "")
@@ -82,6 +82,12 @@ class KafkaSettings:
         headers = tuple((name, value or b"") for name, value in raw.headers)
         topic = raw.topic[len(self.prefix) :]
         return Record(topic, raw.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp)
+
+
+def _named(server: str) -> bool:
+    """Whether it reads host:port."""
+    host, _, port = server.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 65_536
 
 
 def _seconds(query: dict[str, list[str]], name: str, default: float) -> float:

@@ -24,7 +24,15 @@ def url_of(broker: KafkaBroker, send_timeout: float = 10) -> str:
 
 @pytest.mark.parametrize(
     "url",
-    ["kafka://", "kafka://h:1?colour=red", "kafka://h:1?send_timeout=soon", "kafka://h:1/topic"],
+    [
+        "kafka://",
+        "kafka://h",
+        "kafka://h:soon",
+        "kafka://h:0",
+        "kafka://h:1?colour=red",
+        "kafka://h:1?send_timeout=soon",
+        "kafka://h:1/topic",
+    ],
 )
 async def test_a_url_that_says_nothing_sensible_is_told(url: str) -> None:
     with pytest.raises(StartupError, match="Kafka URL"):

@@ -138,5 +138,12 @@ def upgrade() -> None:
         sa.Column("blocked", sa.Text),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index(
+        "outbox_blocked",
+        "outbox",
+        ["topic", "key"],
+        postgresql_where=sa.text("blocked IS NOT NULL"),
+        sqlite_where=sa.text("blocked IS NOT NULL"),
+    )
     op.create_table("schema_compatibility", sa.Column("oldest_revision", sa.Text, nullable=False))
     op.bulk_insert(compatibility, [{"oldest_revision": revision}])

@@ -21,6 +21,13 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("blocked", sa.Text),
     )
+    op.create_index(
+        "outbox_blocked",
+        "outbox",
+        ["topic", "key"],
+        postgresql_where=sa.text("blocked IS NOT NULL"),
+        sqlite_where=sa.text("blocked IS NOT NULL"),
+    )
     op.create_table(
         "leases",
         sa.Column("name", sa.Text, primary_key=True),

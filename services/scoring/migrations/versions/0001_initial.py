@@ -84,6 +84,13 @@ def upgrade() -> None:
         sa.Column("blocked", sa.Text()),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index(
+        "outbox_blocked",
+        "outbox",
+        ["topic", "key"],
+        postgresql_where=sa.text("blocked IS NOT NULL"),
+        sqlite_where=sa.text("blocked IS NOT NULL"),
+    )
     op.create_table(
         "rollups",
         sa.Column("workspace", sa.Text(), nullable=False),

@@ -201,6 +201,13 @@ def upgrade() -> None:
         sa.Column("blocked", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index(
+        "outbox_blocked",
+        "outbox",
+        ["topic", "key"],
+        postgresql_where=sa.text("blocked IS NOT NULL"),
+        sqlite_where=sa.text("blocked IS NOT NULL"),
+    )
     op.create_table(
         "positions",
         sa.Column("topic", sa.Text(), nullable=False),
