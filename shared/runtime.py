@@ -62,9 +62,13 @@ async def open_ground(
 
 
 async def consume(
-    ground: Ground, subscriptions: Mapping[str, Subscription], *, max_records: int = 1_000
+    ground: Ground,
+    subscriptions: Mapping[str, Subscription],
+    *,
+    max_records: int = 1_000,
+    before: Work | None = None,
 ) -> None:
-    """Add the consumer loop over these topics, and the watchdog over the loop."""
+    """Add the consumer loop over these topics, and the watchdog over the loop. `before` is done first."""
     topics = tuple(subscriptions)
     group = ground.service
     consumer = await ground.stack.enter_async_context(ground.log.consumer(group, topics))
@@ -74,7 +78,12 @@ async def consume(
     async def watchdog(stop: asyncio.Event) -> None:
         await watch(ground.log, consumer, worker.status, group=group, topics=topics, stop=stop)
 
-    ground.work += [worker.run, watchdog]
+    async def loop(stop: asyncio.Event) -> None:
+        if before is not None:
+            await before(stop)
+        await worker.run(stop)
+
+    ground.work += [loop, watchdog]
 
 
 def relay(ground: Ground, outbox: sa.Table, leases: sa.Table) -> None:

@@ -10,10 +10,11 @@ from services.trigger.api import decisions, invitations
 from services.trigger.api.context import Context
 from services.trigger.api.definitions import routes
 from services.trigger.dispatch import Sender
+from services.trigger.freshness import FreshnessWatch
 from services.trigger.invitations import Maker
 from services.trigger.operations import checks
 from services.trigger.poison import decode_event_record
-from services.trigger.release import FreshnessWatch, Releases
+from services.trigger.release import Releases
 from services.trigger.settings import Settings
 from services.trigger.store.decisions import RELEASE
 from services.trigger.store.invitations import SEND
@@ -51,7 +52,8 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
             Topic.RESPONSES: Subscription(handlers.responses),
             Topic.DEFINITIONS: Subscription(handlers.definitions),
         }
-        await consume(ground, subscriptions, max_records=BATCH)
+        watch = FreshnessWatch(handlers, log)
+        await consume(ground, subscriptions, max_records=BATCH, before=watch.catch_up)
         relay(ground, outbox, leases)
         client = await ground.stack.enter_async_context(
             WebhookClient.open(allow_loopback=settings.allow_loopback)
@@ -61,7 +63,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         )
         ground.work += [
             *_due_work(ground, handlers, sender, settings),
-            FreshnessWatch(handlers, log).run,
+            watch.run,
         ]
         context = Context(ground.database, settings)
         routers = [
