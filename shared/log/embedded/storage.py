@@ -120,9 +120,7 @@ class Storage:
         if offset >= self.bounds(at)[1]:
             return []
         parameters = (self._ids[at.topic], at.partition, offset, max_records)
-        rows = await self._query(
-            lambda connection: connection.execute(_READ, parameters).fetchall()
-        )
+        rows = await self._query(lambda connection: _page(connection, parameters))
         end = self.bounds(at)[1]
         return [
             Record(

@@ -207,3 +207,16 @@ async def test_a_cancelled_send_never_hides_what_it_wrote(tmp_path: Path) -> Non
         while len(await log.read(at, 0, max_records=100)) < 50:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
+
+
+async def test_a_fetch_holds_no_more_than_fits_in_memory(tmp_path: Path) -> None:
+    async with open_log(f"sqlite:///{tmp_path}") as log:
+        await log.create_topics([TopicSpec("big", 1, None)])
+        async with log.producer() as producer:
+            await producer.send([Outgoing("big", b"k", b"x" * 900_000) for _ in range(24)])
+        at, offset, pages = TopicPartition("big", 0), 0, []
+        while records := await log.read(at, offset, max_records=1_000):
+            pages.append(sum(len(record.value or b"") for record in records))
+            offset = records[-1].offset + 1
+    assert offset == 24
+    assert max(pages) < 10_000_000
