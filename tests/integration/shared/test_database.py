@@ -23,6 +23,7 @@ from shared.db import (
     wake,
 )
 from shared.errors import StartupError, Unavailable
+from tests.integration.shared.probe import open_probe
 
 metadata = sa.MetaData()
 things = sa.Table(
@@ -60,12 +61,7 @@ def thing(id: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    async with open_database(database_url, "probe") as opened:
-        async with opened.migrating() as tx:
-            if opened.dialect == "postgresql":
-                await tx.execute(sa.text("CREATE SCHEMA IF NOT EXISTS probe"))
-            await tx.run_sync(metadata.create_all)
-        opened.gate = None
+    async with open_probe(database_url, metadata) as opened:
         yield opened
 
 

@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from shared.contracts.envelope import decode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import CustomerChanged
-from shared.db import Database, insert, open_database
+from shared.db import Database, insert
 from shared.errors import Refused, Unavailable
 from shared.leases import Lease, lease_table
 from shared.log import Outgoing, Record
 from shared.outbox import Relay, announce, measure, outbox_table
 from tests.fakes import FakeProducer
+from tests.integration.shared.probe import open_probe
 from tests.support import eventually
 
 metadata = sa.MetaData()
@@ -26,12 +27,7 @@ AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    async with open_database(database_url, "probe") as opened:
-        async with opened.migrating() as tx:
-            if opened.dialect == "postgresql":
-                await tx.execute(sa.text("CREATE SCHEMA IF NOT EXISTS probe"))
-            await tx.run_sync(metadata.create_all)
-        opened.gate = None
+    async with open_probe(database_url, metadata) as opened:
         yield opened
 
 
