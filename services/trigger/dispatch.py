@@ -17,7 +17,7 @@ from shared.telemetry import DELIVERY_ATTEMPTS, DELIVERY_SECONDS, log
 from shared.webhook import Reply, next_attempt, outcome
 from shared.webhook.client import WebhookClient
 
-_LEASE_MARGIN_SECONDS = 30.0
+_LEASE_MARGIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Sender:
             known = await customers.load_customers(
                 tx, {(row.workspace, row.customer) for row in rows}
             )
+        if not rows:
+            return 0
         crash.point(crash.Point.SENDER_AFTER_CLAIM)
         sendings = [
             Sending(
@@ -62,8 +64,7 @@ class Sender:
         ]
         replies = await asyncio.gather(*(self._send(sending, at) for sending in sendings))
         crash.point(crash.Point.SENDER_AFTER_SEND)
-        if rows:
-            await self._record(rows, replies)
+        await self._record(rows, replies)
         return len(rows)
 
     async def _send(self, sending: Sending, at: datetime) -> Reply | None:

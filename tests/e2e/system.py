@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,16 +13,9 @@ from typing import Any
 
 import httpx
 
+from deploy.local.process import free_port
 from services.cli.paths import SERVICES, service_of
 from tests.support import TOKEN_KEYS, write_access
-
-
-def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -35,8 +27,10 @@ class Process:
     environment: dict[str, str]
     log: Path
     child: subprocess.Popen[bytes] | None = None
+    crash_at: str | None = None
 
     def start(self, *, crash_at: str | None = None) -> None:
+        self.crash_at = crash_at
         environment = self.environment | ({"AFTERWORD_CRASH_AT": crash_at} if crash_at else {})
         with self.log.open("ab") as output:
             self.child = subprocess.Popen(
@@ -105,12 +99,13 @@ class System:
         finally:
             self.end()
 
-    def end(self) -> None:
-        """End all at once, as a rollout does, and wait for the last."""
-        for process in self.processes.values():
+    def end(self, *names: str) -> None:
+        """End these, or all, at once, as a rollout does, and wait for the last."""
+        processes = [self.processes[name] for name in names or self.processes]
+        for process in processes:
             if process.running():
                 process.signal(signal.SIGTERM)
-        for process in self.processes.values():
+        for process in processes:
             if process.child is not None:
                 process.wait_for_exit()
 
