@@ -1,17 +1,23 @@
-"""The README's first three minutes, command by command as they stand there."""
+"""The README's first three minutes, command by command as they stand there, on ports that are free here."""
 
+import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
+from deploy.local.process import free_port
+from services.cli.dev import dev
+from services.cli.listen import listen
 from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -20,19 +26,40 @@ SECTION = "## Ask your first question in three minutes"
 pytestmark = pytest.mark.timeout(180)
 
 
-def commands() -> list[str]:
-    """The shell blocks of the section, in order."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split(SECTION)[1].split("\n## ")[0]
-    return re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+@dataclass(frozen=True)
+class Checkout:
+    """A directory that looks like the checkout, but whose data and ports are this test's own."""
+
+    directory: Path
+    ports: dict[str, str]
+
+    def moved(self, text: str) -> str:
+        """The text with this test's ports in the addresses."""
+        return re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda found: self.ports[found[0]], text)
+
+    def commands(self) -> list[str]:
+        """The shell blocks of the section, in order."""
+        text = (ROOT / "README.md").read_text(encoding="utf-8").split(SECTION)[1].split("\n## ")[0]
+        blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+        return [self.moved(block).rstrip() for block in blocks]
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A directory that looks like the checkout, but whose data is this test's own."""
+def checkout(tmp_path: Path) -> Checkout:
+    made = Checkout(tmp_path, {"8000": str(free_port()), "9000": str(free_port())})
     for entry in ROOT.iterdir():
-        if entry.name not in (".afterword", "build"):
+        if entry.name == "examples":
+            shutil.copytree(entry, tmp_path / entry.name)
+        elif entry.name not in (".afterword", "build"):
             (tmp_path / entry.name).symlink_to(entry)
-    return tmp_path
+    for example in (tmp_path / "examples" / "quickstart").iterdir():
+        example.write_text(made.moved(example.read_text(encoding="utf-8")), encoding="utf-8")
+    return made
+
+
+def test_the_ports_are_those_that_the_commands_choose_by_themselves() -> None:
+    chosen = [inspect.signature(command).parameters["port"].default for command in (dev, listen)]
+    assert chosen == [8000, 9000]
 
 
 @contextmanager
@@ -87,9 +114,10 @@ def shell(script: str, directory: Path) -> str:
 
 
 async def test_the_first_three_minutes(
-    checkout: Path, tmp_path_factory: pytest.TempPathFactory
+    checkout: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    dev, listen, apply, first, score, second, why = commands()
+    start, receive, apply, first, score, second, why = checkout.commands()
+    here, ports = checkout.directory, checkout.ports
     outputs = tmp_path_factory.mktemp("terminals")
     one, two = outputs / "one", outputs / "two"
 
@@ -103,12 +131,12 @@ async def test_the_first_three_minutes(
         except AssertionError:
             pytest.fail(f"{pattern} was never said:\n{output.read_text()}")
 
-    with terminal(dev, checkout, one):
+    with terminal(f"{start} --port {ports['8000']}", here, one):
         await said(one, "Afterword is up")
-        with terminal(listen, checkout, two):
-            await said(two, r":9000")
-            shell(apply, checkout)
-            assert json.loads(shell(first, checkout))["accepted"] == 1
+        with terminal(f"{receive} --port {ports['9000']}", here, two):
+            await said(two, f":{ports['9000']}")
+            shell(apply, here)
+            assert json.loads(shell(first, here))["accepted"] == 1
             link = (await said(one, r"customer-7: \S+")).split()[-1]
             async with httpx.AsyncClient(trust_env=False) as visitor:
                 assert (await visitor.get(link)).status_code == 200
@@ -119,11 +147,11 @@ async def test_the_first_three_minutes(
             await said(two, r"alert\.raised.*customer-7")
 
             async def counted() -> bool:
-                items = json.loads(shell(score, checkout))["items"]
+                items = json.loads(shell(score, here))["items"]
                 return bool(items) and items[0]["n"] == 1 and items[0]["small_n"]
 
             await eventually(counted, what="the score")
-            assert json.loads(shell(second, checkout))["accepted"] == 1
-            (decision,) = json.loads(shell(why, checkout))["items"]
+            assert json.loads(shell(second, here))["accepted"] == 1
+            (decision,) = json.loads(shell(why, here))["items"]
             assert (decision["outcome"], decision["reason"]) == ("suppressed", "contact_policy")
             assert len(re.findall("customer-7: ", one.read_text())) == 1

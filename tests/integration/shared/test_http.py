@@ -12,6 +12,7 @@ import pytest
 from fastapi import APIRouter, Depends
 from pydantic import StrictInt
 
+from deploy.local.process import free_port
 from shared.auth import Access, Principal, Scope, requires
 from shared.errors import StartupError, Unavailable
 from shared.http.app import Health, create_app
@@ -172,13 +173,6 @@ def test_a_cursor_comes_back_and_a_tampered_one_is_422() -> None:
     for text in ("%%", "AAAA", encode_cursor("a"), encode_cursor(1, 2)):
         with pytest.raises(Problem):
             decode_cursor(text, str, int)
-
-
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-        return port
 
 
 async def test_a_shutdown_finishes_what_was_accepted_and_drains_the_work(tmp_path: Path) -> None:

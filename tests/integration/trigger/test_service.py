@@ -69,6 +69,16 @@ class Running:
         assert len(items) == 1, answer.text
         return items[0]
 
+    async def decided(self, event: str, reason: str | None = None) -> dict[str, Any]:
+        """Wait for the decision that is pending no more, or for one with this reason."""
+
+        async def look() -> dict[str, Any] | None:
+            found = await self.decision(event)
+            wanted = found["reason"] == reason if reason else found["outcome"] != "pending"
+            return found if wanted else None
+
+        return await eventually(look, what=f"the decision about {event}")
+
 
 def announced(message: Message, entity: str) -> Outgoing:
     return encode_message(
@@ -148,7 +158,7 @@ async def test_from_the_log_to_the_log(running: Running) -> None:
     (invitation,) = answer.json()["items"]
     assert invitation["decision"] == first["id"]
     assert invitation["state"] == "sent"
-    second = await running.decision("e2")
+    second = await running.decided("e2")
     assert (second["outcome"], second["reason"]) == ("suppressed", "condition")
     whole = await running.acme.get(f"/v1/decisions/{second['id']}")
     assert whole.json()["trace"][-1]["explanation"]["value"] == 1
@@ -173,12 +183,7 @@ async def test_a_customer_who_does_not_want_to_be_asked_is_not(running: Running)
     await running.append(_survey(), announced(stopped, "ann"))
     await running.caught_up()
     await running.event("e1")
-
-    async def decided() -> dict[str, Any] | None:
-        found = await running.decision("e1")
-        return found if found["outcome"] != "pending" else None
-
-    decision = await eventually(decided, what="the decision")
+    decision = await running.decided("e1")
     assert decision["reason"] == "opted_out"
     assert decision["why"] == "The customer does not want to be asked."
 
@@ -275,7 +280,7 @@ async def test_a_channel_has_a_secret_that_is_read_and_never_written(running: Ru
 
 
 async def test_a_paused_trigger_goes_on_where_it_was_held(running: Running) -> None:
-    trigger = {"on": "paid", "survey": "nps", "delay": "1s"}
+    trigger = {"on": "paid", "survey": "nps", "delay": "2s"}
     await running.append(_survey())
     await running.acme.put("/v1/triggers/after", json=trigger)
     await running.event("e1")
@@ -285,11 +290,8 @@ async def test_a_paused_trigger_goes_on_where_it_was_held(running: Running) -> N
         "waiting_for_customers",
     )
     await running.acme.put("/v1/triggers/after", json=trigger | {"state": "paused"})
-    for _ in range(200):
-        if (await running.decision("e1"))["reason"] == "paused":
-            break
-        await asyncio.sleep(0.05)
-    assert (await running.decision("e1"))["why"] == "The trigger is paused; the decision is held."
+    held = await running.decided("e1", reason="paused")
+    assert held["why"] == "The trigger is paused; the decision is held."
     await running.acme.put("/v1/triggers/after", json=trigger)
     answer = await running.acme.get("/v1/invitations", params={"event": "e1", "wait": "20s"})
     assert len(answer.json()["items"]) == 1
