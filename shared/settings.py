@@ -1,9 +1,10 @@
 """What every process is told by its environment; each service adds its own fields to these."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -27,6 +28,11 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, description="Port to listen on", ge=0, le=65535)
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of the proxies in front, a comma between them: only their X-Forwarded-For"
+        " says who the client is. None by default: the client is whoever connects",
+    )
     metrics_port: int | None = Field(
         None, description="Port of /metrics; none without it", ge=0, le=65535
     )
@@ -43,3 +49,12 @@ class Settings(BaseSettings):
     allow_loopback: bool = Field(
         False, description="Development only: let webhooks go to this machine"
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        """Each part must be an address or a network: a name would be compared as a text and never match."""
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        for part in parts:
+            ip_network(part)
+        return ",".join(parts)

@@ -19,6 +19,11 @@ HTTP_SECONDS = Histogram(
     ["service", "route", "status"],
     buckets=_SECONDS,
 )
+CONNECTIONS_REFUSED = Counter(
+    "afterword_connections_refused_total",
+    "Connections ended for what came, or did not come, before a request was whole",
+    ["reason"],
+)
 EVENTS_ACCEPTED = Counter(
     "afterword_events_accepted_total", "Events that got a 202 or came by an inlet", ["door"]
 )
@@ -59,6 +64,11 @@ OUTBOX_BLOCKED = Gauge(
 DECISIONS = Counter("afterword_decisions_total", "Decisions about events", ["outcome", "reason"])
 INVITATIONS = Counter("afterword_invitations_total", "Invitations by the state reached", ["state"])
 RESPONSES = Counter("afterword_responses_total", "Responses by door", ["door"])
+WRONG_TOKENS = Counter(
+    "afterword_wrong_tokens_total",
+    "Survey links that are none of ours: answered as missing, or limited once their address tried too many",
+    ["answer"],
+)
 ALERTS = Counter("afterword_alerts_total", "Alerts by what was announced", ["type"])
 DELIVERY_ATTEMPTS = Counter(
     "afterword_delivery_attempts_total", "Webhook attempts by outcome", ["service", "outcome"]

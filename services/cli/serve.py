@@ -53,6 +53,7 @@ async def _serve(name: str, settings: Settings) -> None:
             metrics_port=settings.metrics_port,
             grace_seconds=settings.grace_seconds,
             stop=asyncio.Event(),
+            trusted_proxies=settings.trusted_proxies,
         )
 
 

@@ -17,6 +17,9 @@ MAX_BODY_BYTES = 1024 * 1024
 _BODY_SECONDS = 30.0
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _TRACEPARENT = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
+_ONCE = frozenset({b"authorization", b"content-encoding", b"content-type", b"host"})
+_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+_PAGES = "/s/"
 _LINK = re.compile(r"^(/s/)(?!preview/)[^/]+")
 _NUL = re.compile(rb"\\u0000|\x00")
 _check_json = msgspec.json.Decoder().decode
@@ -88,6 +91,7 @@ class CleanBody:
         bodiless = scope["method"] in ("GET", "HEAD", "OPTIONS")
         try:
             check_address(scope)
+            check_headers(scope)
             body = b"" if bodiless else await read_body(scope, receive, self.max_bytes)
             check_body(scope, body)
         except Problem as problem:
@@ -161,13 +165,23 @@ def check_address(scope: Scope) -> None:
         raise Problem(422, "nul-character", "The address contains the NUL character (%00).")
 
 
+def check_headers(scope: Scope) -> None:
+    """Raise a 400 `Problem` for a header that may come once and came twice: each reader would believe another one."""
+    found = [name for name, _ in scope["headers"] if name in _ONCE]
+    if len(found) > len(set(found)):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise Problem(400, "repeated-header", f"Send the header {twice.decode()} only once.")
+    if b"host" not in found and scope["http_version"] == "1.1":
+        raise Problem(400, "no-host", "A request of HTTP/1.1 names its Host.")
+
+
 def check_body(scope: Scope, body: bytes) -> None:
-    """Let only clean JSON and forms through: UTF-8, no NaN, no NUL, no lone surrogate, bounded depth."""
+    """Let only clean JSON through, and forms to pages: UTF-8, no NaN, no NUL, no lone surrogate, bounded depth."""
     if not body:
         return
     declared = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
     media = declared.partition(";")[0].strip().lower()
-    if media == "application/x-www-form-urlencoded" or media == "multipart/form-data":
+    if media in _FORMS and scope["path"].startswith(_PAGES):
         return
     if media != "application/json" and not media.endswith("+json"):
         raise Problem(

@@ -26,6 +26,7 @@ _TITLES = {
     415: "Unsupported media type",
     422: "Invalid",
     429: "Too many requests",
+    431: "Headers too large",
     500: "Internal error",
     503: "Unavailable",
 }

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp
 
 from shared.errors import AfterwordError, StartupError
 from shared.http.app import Health
+from shared.http.connections import HEADER_SECONDS, Connection
 from shared.telemetry import log
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -32,13 +34,25 @@ class Service:
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handling: this process decides when it stops."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_started: Callable[[], None], header_seconds: float
+    ) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._header_seconds = header_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second by uvicorn; once a second slow clients are looked for."""
+        if counter % 10 == 0:
+            at = time.monotonic()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.hang_up_if_slow(at, self._header_seconds)
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -55,6 +69,8 @@ async def run(
     grace_seconds: float,
     stop: asyncio.Event,
     on_started: Callable[[], None] = lambda: None,
+    trusted_proxies: str = "",
+    header_seconds: float = HEADER_SECONDS,
 ) -> None:
     """Serve and work until SIGTERM, SIGINT or `stop`; then refuse, finish, drain and return within the grace.
 
@@ -69,18 +85,20 @@ async def run(
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,
         lifespan="off",
-        proxy_headers=False,  # nothing here asks for the client or the scheme
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, int(grace_seconds) - 5),
         backlog=4096,
     )
-    server = _Server(config, lambda: _announce(services, on_started))
+    server = _Server(config, lambda: _announce(services, on_started), header_seconds)
     try:
         with _bind(config) as listening:
             async with asyncio.timeout(None) as grace, asyncio.TaskGroup() as group:
