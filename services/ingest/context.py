@@ -1,10 +1,11 @@
-"""What the routes of the ingest service reach: its database, its access file, its keys and its settings."""
+"""What the routes of the ingest service reach: its database, its access file, its keys, its settings."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.ingest.guesses import Guesses
 from services.ingest.settings import Settings
 from shared.auth import Access
 from shared.db import Database
@@ -19,6 +20,7 @@ class Context:
     access: Access
     keys: KeyRing
     settings: Settings
+    guesses: Guesses
 
 
 async def _context(request: Request) -> Context:

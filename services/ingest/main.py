@@ -8,6 +8,7 @@ from services.ingest import page
 from services.ingest.api import customers, definitions, previews, responses
 from services.ingest.api.checks import parked_checks
 from services.ingest.context import Context
+from services.ingest.guesses import Guesses
 from services.ingest.intake.documentation import document_events
 from services.ingest.intake.http import EventsDoor
 from services.ingest.intake.inlets import inlet_subscriptions
@@ -32,7 +33,13 @@ SCHEMA = Schema("ingest", Path(__file__).parent / "migrations")
 async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIterator[Service]:
     """Open the service until the context ends. Raises `StartupError` for a setting or a schema that is wrong."""
     async with open_ground(settings, log, access, SCHEMA) as ground:
-        context = Context(ground.database, access, ground.keys, settings)
+        context = Context(
+            ground.database,
+            access,
+            ground.keys,
+            settings,
+            Guesses(settings.wrong_tokens_per_minute),
+        )
         copies = InvitationCopies(ground.database, access)
         subscriptions = {
             Topic.INVITATIONS: Subscription(copies.handle),

@@ -20,3 +20,9 @@ class Settings(shared.settings.Settings):
         description="How long after it was taken in a response may be edited, e.g. P30D",
         ge=timedelta(0),
     )
+    wrong_tokens_per_minute: int = Field(
+        30,
+        description="Wrong survey links that one client address may open in a minute; beyond it they are answered 429."
+        " A right link always opens. See trusted_proxies for a deployment behind a proxy",
+        ge=1,
+    )

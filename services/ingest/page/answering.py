@@ -1,20 +1,25 @@
 """What every page route shares: the language, the pages without a form, and how a failure reads to a customer."""
 
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.ingest.context import Context
+from services.ingest.guesses import address_of
 from services.ingest.page import rendering
 from services.ingest.page.forms import Form, Unreadable, read_form
 from services.ingest.page.languages import choose, words
 from services.ingest.page.phrases import PHRASES
 from services.ingest.page.views import survey_view
+from services.ingest.page.visits import NoSuchPage
 from services.ingest.rules.answers import Reading
 from services.ingest.rules.questions import LANGUAGES, Survey
 from shared.errors import Unavailable
-from shared.telemetry import log
+from shared.telemetry import WRONG_TOKENS, log
 from shared.tokens import BadToken
 
 _SIGNS = {
@@ -24,9 +29,17 @@ _SIGNS = {
     "stopped": "–",
     "away": "…",
     "missing": "?",
+    "limited": "…",
     "unreadable": "?",
 }
-_STATUS = {"missing": 404, "expired": 410, "stopped": 410, "away": 503, "unreadable": 400}
+_STATUS = {
+    "missing": 404,
+    "expired": 410,
+    "stopped": 410,
+    "away": 503,
+    "unreadable": 400,
+    "limited": 429,
+}
 
 
 def language_of(
@@ -81,17 +94,33 @@ def thanks_page(request: Request, survey: Survey, language: str, **values: Any) 
     return message("thanks", request, language, **own, **values)
 
 
-async def guarded(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
+async def guarded(
+    request: Request, context: Context, work: Callable[[], Awaitable[Response]]
+) -> Response:
     """Do it; what cannot be done becomes a page. An answer that could not be stored stays in the page."""
     try:
         return await work()
     except BadToken:
+        return _wrong_link(request, context)
+    except NoSuchPage:
         return message("missing", request, language_of(request))
     except Unreadable:
         return message("unreadable", request, language_of(request))
     except Unavailable as error:
         log.warning("page_unavailable", reason=str(error))
         return await _away(request)
+
+
+def _wrong_link(request: Request, context: Context) -> Response:
+    """That there is nothing here; to an address that tries too many, that it must wait."""
+    address = address_of(request.client.host if request.client else None)
+    wait = context.guesses.wait_seconds(address, time.monotonic())
+    WRONG_TOKENS.labels("limited" if wait else "missing").inc()
+    if not wait:
+        return message("missing", request, language_of(request))
+    answer = message("limited", request, language_of(request))
+    answer.headers["Retry-After"] = str(math.ceil(wait))
+    return answer
 
 
 async def _away(request: Request) -> Response:

@@ -7,10 +7,10 @@ from services.ingest.context import Context, InContext
 from services.ingest.page.answering import guarded, language_of, message, survey_page, thanks_page
 from services.ingest.page.forms import Form, preselected, read_form
 from services.ingest.page.views import newly_applicable, reading_of
+from services.ingest.page.visits import NoSuchPage
 from services.ingest.rules.questions import Survey, read_survey
 from services.ingest.store import surveys
 from shared.db import now
-from shared.tokens import BadToken
 
 router = APIRouter(include_in_schema=False)
 
@@ -26,7 +26,7 @@ async def show(survey: str, request: Request, context: InContext) -> Response:
         form = preselected(previewed, request.query_params.get("answer"))
         return survey_page(request, previewed, form, reading_of(previewed, form), preview=True)
 
-    return await guarded(request, work)
+    return await guarded(request, context, work)
 
 
 @router.post("/s/preview/{survey}")
@@ -40,7 +40,7 @@ async def answer(survey: str, request: Request, context: InContext) -> Response:
             return message("expired", request, language_of(request, form))
         return _answered(request, previewed, form)
 
-    return await guarded(request, work)
+    return await guarded(request, context, work)
 
 
 def _answered(request: Request, survey: Survey, form: Form) -> Response:
@@ -52,18 +52,18 @@ def _answered(request: Request, survey: Survey, form: Form) -> Response:
 
 
 async def _previewed(context: Context, survey: str, text: str) -> Survey | None:
-    """The survey of a preview's token, None when it has expired. Raises `BadToken`, also for a customer's token."""
+    """The survey of a preview's token, None when it has expired. Raises `BadToken`, `NoSuchPage` for a customer's token."""
     token = context.keys.verify(text)
     if (
         token.invitation
         or token.survey != survey
         or context.access.workspace(token.workspace) is None
     ):
-        raise BadToken("not a preview of this survey")
+        raise NoSuchPage("not a preview of this survey")
     async with context.database.read() as tx:
         if token.expires_at <= await now(tx):
             return None
         found = await surveys.latest_version(tx, token.workspace, survey)
     if found is None:
-        raise BadToken("no such survey")
+        raise NoSuchPage("no such survey")
     return read_survey(survey, *found)

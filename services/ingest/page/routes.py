@@ -42,7 +42,7 @@ async def show(token: str, request: Request, context: InContext) -> Response:
         reading = reading_of(found.survey, form)
         return survey_page(request, found.survey, form, reading, stop=f"/s/{token}/stop")
 
-    return await guarded(request, work)
+    return await guarded(request, context, work)
 
 
 @router.post("/s/{token}")
@@ -50,8 +50,8 @@ async def answer(token: str, request: Request, context: InContext) -> Response:
     """Take the answer, once; ask again where something is wrong or where an answer opened another question."""
 
     async def work() -> Response:
-        form = read_form(await request.body())
         ours = read_token(context, token)
+        form = read_form(await request.body())
         found = await _visit(context, ours, form.version)
         if found.survey is None or found.answered or found.closed:
             return _unanswerable(request, found, form)
@@ -64,7 +64,7 @@ async def answer(token: str, request: Request, context: InContext) -> Response:
         language = language_of(request, form, found.survey.languages)
         return await _take(context, request, ours, found.survey.version, reading, language)
 
-    return await guarded(request, work)
+    return await guarded(request, context, work)
 
 
 @router.api_route("/s/{token}/thanks", methods=SHOW)
@@ -75,7 +75,7 @@ async def thanks(token: str, request: Request, context: InContext) -> Response:
         found = await _visit(context, read_token(context, token))
         return _thanked(request, found) if found.answered else redirect(f"/s/{token}")
 
-    return await guarded(request, work)
+    return await guarded(request, context, work)
 
 
 @router.api_route("/s/{token}/qr.svg", methods=SHOW)
@@ -91,7 +91,7 @@ async def qr_code(token: str, request: Request, context: InContext) -> Response:
         )
         return picture(drawn.getvalue())
 
-    return await guarded(request, work)
+    return await guarded(request, context, work)
 
 
 async def _visit(context: Context, token: Token, version: int | None = None) -> Visit:

@@ -34,7 +34,7 @@ async def confirm(token: str, request: Request, context: InContext) -> Response:
         back = {"href": f"/s/{token}?lang={language}", "text": say["stop_back"]}
         return message("stop", request, language, repost=repost, back=back)
 
-    return await guarded(request, work)
+    return await guarded(request, context, work)
 
 
 @router.post("/s/{token}/stop")
@@ -42,10 +42,10 @@ async def stop(token: str, request: Request, context: InContext) -> Response:
     """Do it. Also takes the one-click POST of a mail program."""
 
     async def work() -> Response:
-        form = read_form(await request.body())
         ours = read_token(context, token)
+        form = read_form(await request.body())
         async with context.database.begin() as tx:
             await stops.stop_by_invitation(tx, ours.workspace, ours.invitation)
         return redirect(f"{request.url.path}?lang={language_of(request, form)}")
 
-    return await guarded(request, work)
+    return await guarded(request, context, work)

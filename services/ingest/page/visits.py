@@ -8,7 +8,12 @@ from services.ingest.rules.questions import Survey, read_survey
 from services.ingest.rules.responses import Closed, closed
 from services.ingest.store import invitations, responses, surveys
 from shared.db import Tx, now
-from shared.tokens import BadToken, Token
+from shared.errors import AfterwordError
+from shared.tokens import Token
+
+
+class NoSuchPage(AfterwordError):
+    """A link that we signed, but not one of this page; answered like a forged one, yet no guess."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,10 @@ class Visit:
 
 
 def read_token(context: Context, text: str) -> Token:
-    """The token of a customer's link. Raises `BadToken`, also for a preview's and for a workspace that is gone."""
+    """The token of a customer's link. Raises `BadToken`, `NoSuchPage` for a preview's and for a workspace that is gone."""
     token = context.keys.verify(text)
     if not token.invitation or context.access.workspace(token.workspace) is None:
-        raise BadToken("not a link to answer by")
+        raise NoSuchPage("not a link to answer by")
     return token
 
 
