@@ -1,4 +1,4 @@
-"""The Kafka producer: concurrent sends share batches, at most one in flight per partition.
+"""The Kafka producer: concurrent sends share batches and requests, at most one batch in flight per partition.
 
 Records wait in memory until the broker answers; how many may wait is for the caller to bound.
 """
@@ -28,6 +28,10 @@ from shared.log.limits import refuse_oversized
 
 BATCH_BYTES = 256 * 1024
 REQUEST_SECONDS = 15.0
+_GATHER_SECONDS = 0.002
+"""How long what is ready waits after a landing for what those who were just answered send next."""
+_LINGER_SECONDS = 0.02
+"""How long what is ready waits at most for batches that are under way, in case that one of them hangs."""
 STOP_SECONDS = 5.0
 _NEVER_TAKEN = (
     MessageSizeTooLargeError,
@@ -37,47 +41,62 @@ _NEVER_TAKEN = (
 )
 
 
-class _Slice:
-    """The records of one send that go to one partition, and the future that stands for all of them."""
+class _Send:
+    """One call of `send`: how many of its records have not landed, and the future that its caller awaits."""
 
-    __slots__ = ("done", "left", "next", "records")
+    __slots__ = ("deadline", "done", "failure", "left")
 
-    def __init__(self) -> None:
-        self.records: list[tuple[int, Outgoing]] = []
-        self.next = 0
-        self.left = 0
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, records: int, deadline: float, done: asyncio.Future[None]) -> None:
+        self.left = records
+        self.deadline = deadline
+        self.done = done
+        self.failure: Exception | None = None
 
     def landed(self) -> None:
         self.left -= 1
         if self.left == 0 and not self.done.done():
-            self.done.set_result(None)
+            if self.failure is None:
+                self.done.set_result(None)
+            else:
+                self.done.set_exception(self.failure)
 
-    def fail(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+    def failed(self, error: Exception) -> None:
+        """One record failed; what can never be sent is told rather than what may be tried again."""
+        if self.failure is None or isinstance(error, Refused):
+            self.failure = error
+        self.landed()
 
 
-_Taken: TypeAlias = list[tuple[_Slice, int, Outgoing]]
+_Waiting: TypeAlias = tuple[_Send, int, Outgoing]
+_Place: TypeAlias = tuple[str, int]
 
 
 class _Lane:
-    """One partition: what waits for it, and the task that sends one batch after the other."""
+    """One partition: what waits for it, and the task that has a batch of it under way."""
 
     __slots__ = ("task", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[_Slice] = deque()
+        self.waiting: deque[_Waiting] = deque()
         self.task: asyncio.Task[None] | None = None
 
 
 class KafkaProducer:
-    """Implements `Producer`; a record whose sender gave up before its batch was made is not sent at all."""
+    """Implements `Producer`; a record whose sender gave up before its batch was made is not sent at all.
+
+    What comes while batches are under way leaves together when they land: the client makes one request of the
+    batches that are ready for a broker, and each batch costs as much as a dozen records in it.
+    """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._connection = Connection("producer", self._start, _stop)
-        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._lanes: dict[_Place, _Lane] = {}
+        self._ready: dict[_Place, _Lane] = {}
+        self._under_way = 0
+        self._departure: asyncio.TimerHandle | None = None
+        self._sends: deque[_Send] = deque()
+        self._expiry: asyncio.TimerHandle | None = None
 
     @classmethod
     @asynccontextmanager
@@ -95,101 +114,112 @@ class KafkaProducer:
         refuse_oversized(records)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.send_timeout_seconds
-        slices = await self._split(records, deadline)
-        failure: Exception | None = None
-        timer = loop.call_at(deadline, self._expire, slices)
-        try:
-            for at, piece in slices.items():
-                self._enqueue(at, piece)
-            for piece in slices.values():
-                try:
-                    await piece.done
-                except (Refused, Unavailable) as error:
-                    if failure is None or isinstance(error, Refused):
-                        failure = error
-        finally:
-            timer.cancel()
-            self._give_up(slices)
-        if failure is not None:
-            raise failure
-
-    def _expire(self, slices: dict[tuple[str, int], _Slice]) -> None:
-        for piece in slices.values():
-            piece.fail(
-                Unavailable(
-                    f"Kafka did not acknowledge within {self._settings.send_timeout_seconds:g} s;"
-                    " the records may still land"
-                )
-            )
-
-    async def _split(
-        self, records: Sequence[Outgoing], deadline: float
-    ) -> dict[tuple[str, int], _Slice]:
         counts: dict[str, int] = {}
-        slices: dict[tuple[str, int], _Slice] = {}
+        for record in records:
+            if record.topic not in counts:
+                counts[record.topic] = await self._partitions(record.topic, deadline)
+        send = _Send(len(records), deadline, loop.create_future())
         for index, record in enumerate(records):
-            count = counts.get(record.topic)
-            if count is None:
-                count = self._known_partitions(record.topic)
-                count = counts[record.topic] = count or await self._partitions(
-                    record.topic, deadline
-                )
-            at = (record.topic, partition_of(record.key, count))
-            piece = slices.get(at)
-            if piece is None:
-                piece = slices[at] = _Slice()
-            piece.records.append((index, record))
-        for piece in slices.values():
-            piece.left = len(piece.records)
-        return slices
+            at = (record.topic, partition_of(record.key, counts[record.topic]))
+            self._enqueue(at, (send, index, record))
+        self._expect(send)
+        self._depart()
+        await send.done
 
-    def _known_partitions(self, topic: str) -> int:
-        """By the metadata at hand, as the client itself would answer, but without a timer; 0 when it must ask."""
-        client = self._connection.client
-        if client is None:
-            return 0
-        return len(client.client.cluster.partitions_for_topic(self._settings.there(topic)) or ())
+    def _enqueue(self, at: _Place, waiting: _Waiting) -> None:
+        lane = self._lanes.get(at)
+        if lane is None:
+            lane = self._lanes[at] = _Lane()
+        lane.waiting.append(waiting)
+        if lane.task is None:
+            self._ready[at] = lane
+
+    def _expect(self, send: _Send) -> None:
+        """Remember when to give it up. All sends have the same patience, so they expire in order, by one timer."""
+        sends = self._sends
+        while sends and sends[0].done.done():
+            sends.popleft()
+        sends.append(send)
+        if self._expiry is None:
+            self._expiry = asyncio.get_running_loop().call_at(send.deadline, self._expire)
+
+    def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        sends = self._sends
+        while sends and (sends[0].done.done() or sends[0].deadline <= loop.time()):
+            late = sends.popleft()
+            if not late.done.done():
+                late.done.set_exception(
+                    Unavailable(
+                        f"Kafka did not acknowledge within {self._settings.send_timeout_seconds:g} s;"
+                        " the records may still land"
+                    )
+                )
+        for lane in self._lanes.values():
+            while lane.waiting and lane.waiting[0][0].done.done():
+                lane.waiting.popleft()
+        self._expiry = loop.call_at(sends[0].deadline, self._expire) if sends else None
 
     async def _partitions(self, topic: str, deadline: float) -> int:
+        """By the metadata at hand, as the client itself would answer, but without a timer where it need not ask."""
+        there = self._settings.there(topic)
+        client = self._connection.client
+        if client is not None and (known := client.client.cluster.partitions_for_topic(there)):
+            return len(known)
         loop = asyncio.get_running_loop()
         client = await self._connection.get(deadline - loop.time())
         try:
             with unavailable(f"looking up topic {topic}"):
                 async with asyncio.timeout_at(deadline):
-                    return len(await client.partitions_for(self._settings.there(topic)))
+                    return len(await client.partitions_for(there))
         except Unavailable as error:
             raise Unavailable(
                 f"topic {topic} is not there or no broker answers ({error})"
             ) from error
 
-    def _enqueue(self, at: tuple[str, int], piece: _Slice) -> None:
-        lane = self._lanes.setdefault(at, _Lane())
-        lane.waiting.append(piece)
-        if lane.task is None or lane.task.done():
-            lane.task = asyncio.create_task(self._run(at, lane), name=f"produce {at[0]}/{at[1]}")
+    def _depart(self) -> None:
+        """Let what is ready leave: at once when nothing is under way, else soon after all of it has landed."""
+        if self._departure is None:
+            seconds = _LINGER_SECONDS if self._under_way else 0.0
+            self._departure = asyncio.get_running_loop().call_later(seconds, self._leave)
 
-    def _give_up(self, slices: dict[tuple[str, int], _Slice]) -> None:
-        """Free what was not yet part of a batch of a send that ended early."""
-        for at, piece in slices.items():
-            piece.done.cancel()
-            waiting = self._lanes[at].waiting if at in self._lanes else ()
-            while waiting and waiting[0].done.done():
-                waiting.popleft()
+    def _gather(self) -> None:
+        if self._departure is not None:
+            self._departure.cancel()
+        loop = asyncio.get_running_loop()
+        self._departure = loop.call_later(_GATHER_SECONDS, self._leave)
 
-    async def _run(self, at: tuple[str, int], lane: _Lane) -> None:
-        while lane.waiting:
+    def _leave(self) -> None:
+        self._departure = None
+        ready, self._ready = self._ready, {}
+        self._under_way += len(ready)
+        for at, lane in ready.items():
+            lane.task = asyncio.create_task(self._carry(at, lane), name=f"produce {at[0]}/{at[1]}")
+
+    async def _carry(self, at: _Place, lane: _Lane) -> None:
+        """Send one batch of what waits for a partition, and make way for the next."""
+        try:
             # Unbounded on purpose: each waiting send has its own deadline and leaves the lane by itself.
-            client = await self._connection.connected()
+            client = self._connection.client or await self._connection.connected()
             batch, taken = _fill(client, lane.waiting)
             if taken:
                 await self._deliver(client, batch, at, taken)
+        finally:
+            lane.task = None
+            self._under_way -= 1
+            if lane.waiting:
+                self._ready[at] = lane
+            if self._ready and not self._under_way:
+                self._gather()
+            elif self._ready:
+                self._depart()
 
     async def _deliver(
         self,
         client: aiokafka.AIOKafkaProducer,
         batch: BatchBuilder,
-        at: tuple[str, int],
-        taken: _Taken,
+        at: _Place,
+        taken: Sequence[_Waiting],
     ) -> None:
         topic, partition = at
         try:
@@ -200,17 +230,18 @@ class KafkaProducer:
             await self._bisect(at, taken, error)
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             self._connection.replace(client)
-            for piece in dict.fromkeys(piece for piece, _, _ in taken):
-                piece.fail(Unavailable(f"Kafka did not take records for {topic}: {reason(error)}"))
+            failure = Unavailable(f"Kafka did not take records for {topic}: {reason(error)}")
+            for send, _, _ in taken:
+                send.failed(failure)
         else:
-            for piece, _, _ in taken:
-                piece.landed()
+            for send, _, _ in taken:
+                send.landed()
 
-    async def _bisect(self, at: tuple[str, int], taken: _Taken, error: KafkaError) -> None:
+    async def _bisect(self, at: _Place, taken: Sequence[_Waiting], error: KafkaError) -> None:
         """Send the halves of a refused batch again, in order, down to the one record that is refused."""
         if len(taken) == 1:
-            piece, index, record = taken[0]
-            piece.fail(
+            send, index, record = taken[0]
+            send.failed(
                 Refused(f"Kafka refuses a record for topic {record.topic}: {reason(error)}", index)
             )
             return
@@ -219,9 +250,7 @@ class KafkaProducer:
             client = await self._connection.connected()
             batch = client.create_batch()
             for _, _, record in half:
-                batch.append(
-                    timestamp=None, key=record.key, value=record.value, headers=list(record.headers)
-                )
+                _append(batch, record)
             await self._deliver(client, batch, at, half)
 
     async def _start(self) -> aiokafka.AIOKafkaProducer:
@@ -242,36 +271,45 @@ class KafkaProducer:
         return client
 
     async def _close(self) -> None:
-        tasks = [
-            lane.task
-            for lane in self._lanes.values()
-            if lane.task is not None and not lane.task.done()
-        ]
+        for timer in (self._expiry, self._departure):
+            if timer is not None:
+                timer.cancel()
+        for send in self._sends:
+            if not send.done.done():
+                send.done.set_exception(
+                    Unavailable("the producer closes; the records may still land")
+                )
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._connection.close()
 
 
-def _fill(client: aiokafka.AIOKafkaProducer, waiting: deque[_Slice]) -> tuple[BatchBuilder, _Taken]:
-    """Make one batch of what waits, in order; a slice that does not fit stays with its rest."""
+def _fill(
+    client: aiokafka.AIOKafkaProducer, waiting: deque[_Waiting]
+) -> tuple[BatchBuilder, list[_Waiting]]:
+    """Make one batch of what waits, in order; what does not fit waits for the next."""
     batch = client.create_batch()
-    append = batch.append
-    taken: _Taken = []
+    taken: list[_Waiting] = []
     while waiting:
-        piece = waiting[0]
-        if not piece.done.done():
-            for index, record in piece.records[piece.next :]:
-                headers = list(record.headers) if record.headers else []
-                if (
-                    append(timestamp=None, key=record.key, value=record.value, headers=headers)
-                    is None
-                ):
-                    return batch, taken
-                taken.append((piece, index, record))
-                piece.next += 1
+        send, _, record = waiting[0]
+        if not send.done.done():
+            if not _append(batch, record):
+                break
+            taken.append(waiting[0])
         waiting.popleft()
     return batch, taken
+
+
+def _append(batch: BatchBuilder, record: Outgoing) -> bool:
+    """Whether the record had room in the batch."""
+    made = batch.append(
+        timestamp=None, key=record.key, value=record.value, headers=list(record.headers)
+    )
+    return made is not None
 
 
 async def _stop(client: aiokafka.AIOKafkaProducer) -> None:

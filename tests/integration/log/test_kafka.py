@@ -76,7 +76,8 @@ async def test_a_broker_that_comes_later_is_found_unaided(kafka_broker: KafkaBro
                     break
                 except Unavailable:
                     assert time.monotonic() < deadline
-            assert [record.value for record in await take(consumer, 1)] == [b"v"]
+            # One that timed out may have landed all the same.
+            assert {record.value for record in await take(consumer, 1)} == {b"v"}
     finally:
         await asyncio.to_thread(kafka_broker.restart)
 
