@@ -54,6 +54,31 @@ async def test_an_answer_stays_in_the_page_until_the_database_is_back(tmp_path: 
     assert token not in str(lines)
 
 
+async def test_a_wrong_link_never_asks_the_database(tmp_path: Path) -> None:
+    """So nothing that is stored makes one answer slower than another: here every question would be a 503."""
+    write_access(tmp_path / "access.yaml")
+    settings = Settings(
+        log_url=f"sqlite:///{tmp_path / 'log'}",
+        database_url=NOBODY,
+        access_file=tmp_path / "access.yaml",
+        token_keys=SecretStr(TOKEN_KEYS),
+    )
+    expires = datetime.now(UTC) + timedelta(days=1)
+    token = KeyRing.parse(TOKEN_KEYS).sign(Token("acme", "buy", "i-1", expires))
+    access = Access.load(settings.access_file)
+    async with open_log(settings.log_url) as log:
+        await log.create_topics(topic_specs())
+        async with (
+            open_service(settings, log, access) as service,
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app=service.app), base_url="http://a"
+            ) as browser,
+        ):
+            for wrong in (token[:-1], token[:-20] + "A" * 20, "none"):
+                for method in ("GET", "POST"):
+                    assert (await browser.request(method, f"/s/{wrong}")).status_code == 404
+
+
 def test_the_token_of_a_link_never_stands_in_a_logged_path() -> None:
     assert shown_path("/s/abc.def/stop") == "/s/.../stop"
     assert shown_path("/s/abc") == "/s/..."

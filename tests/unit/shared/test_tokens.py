@@ -1,6 +1,9 @@
 """Tokens of survey links: unforgeable, rotatable, and silent about why they fail."""
 
 import base64
+import statistics
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -77,3 +80,27 @@ def test_a_key_ring_that_is_wrong_says_so_without_repeating_the_key(text: str) -
         KeyRing.parse(text)
     secret = text.partition(":")[2]
     assert not secret or secret not in str(caught.value)
+
+
+def test_no_wrong_token_takes_longer_than_another() -> None:
+    """Of the right shape, whatever is wrong: the same steps. The bound is loose; medians of alternating runs."""
+    unknown = KeyRing.parse(f"other:{key(b'o')}")
+    shapes = {
+        "forged": RING.sign(TOKEN),
+        "long expired": RING.sign(replace(TOKEN, expires_at=datetime(2020, 1, 1, tzinfo=UTC))),
+        "no such workspace": RING.sign(replace(TOKEN, workspace="gone")),
+        "no such key": unknown.sign(TOKEN),
+    }
+    wrong = {}
+    for name, text in shapes.items():
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        wrong[name] = base64.urlsafe_b64encode(raw[:-16] + bytes(16)).decode().rstrip("=")
+    took: dict[str, list[float]] = {name: [] for name in wrong}
+    for _ in range(2_000):
+        for name, text in wrong.items():
+            started = time.perf_counter()
+            with pytest.raises(BadToken):
+                RING.verify(text)
+            took[name].append(time.perf_counter() - started)
+    medians = {name: statistics.median(each) for name, each in took.items()}
+    assert max(medians.values()) < 1.5 * min(medians.values()), medians
