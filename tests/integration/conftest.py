@@ -10,6 +10,7 @@ import pytest
 from deploy.local.postgres import PostgresServer
 from services.cli.compose import migrate_all
 from services.cli.paths import SERVICES
+from tests.integration.emptying import emptied
 
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
@@ -30,12 +31,30 @@ def migrated_template(postgres_server: PostgresServer) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def emptied_copies(postgres_server: PostgresServer, migrated_template: str) -> Iterator[list[str]]:
+    """The copy that the next test may have, when there is one: to make one costs more than most tests."""
+    copies: list[str] = []
+    yield copies
+    for url in copies:
+        postgres_server.drop_database(url)
+
+
 @pytest.fixture
-def postgres_copy(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
-    """A copy of the migrated PostgreSQL database."""
-    url = postgres_server.create_database(migrated_template)
+def postgres_copy(
+    postgres_server: PostgresServer, migrated_template: str, emptied_copies: list[str]
+) -> Iterator[str]:
+    """A copy of the migrated PostgreSQL database, made now or emptied after the test before."""
+    url = (
+        emptied_copies.pop()
+        if emptied_copies
+        else postgres_server.create_database(migrated_template)
+    )
     yield url
-    postgres_server.drop_database(url)
+    if emptied(url):
+        emptied_copies.append(url)
+    else:
+        postgres_server.drop_database(url)
 
 
 @pytest.fixture(params=BOTH)

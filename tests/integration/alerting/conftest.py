@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from services.alerting.dispatch import Dispatcher
-from services.alerting.main import SCHEMA, open_service
+from services.alerting.main import open_service
 from services.alerting.settings import Settings
 from services.alerting.tables import deliveries
 from services.alerting.worker import Judge
@@ -26,7 +26,6 @@ from shared.db import Database, open_database
 from shared.http.serve import Service
 from shared.log import Log
 from shared.log.opening import open_log
-from shared.schema import migrate
 from shared.webhook.client import WebhookClient
 from tests.support import TOKEN_KEYS, eventually, write_access
 
@@ -142,7 +141,6 @@ async def running(work: Sequence[Any]) -> AsyncIterator[None]:
 async def alerting(database_url: str, tmp_path: Path) -> AsyncIterator[Alerting]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(database_url, "alerting"))
-        await migrate(database, SCHEMA)
         log = await stack.enter_async_context(open_log(f"sqlite:///{tmp_path / 'log'}"))
         await log.create_topics(topic_specs())
         keys = write_access(tmp_path / "access.yaml")

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +12,9 @@ from tests.unit.alerting.responses import received, response
 
 
 @pytest.fixture
-def database_url(postgres_url: str, tmp_path: Path) -> str:
+def database_url(postgres_copy: str) -> str:
     """SQLite has one writer, so that there nothing can race."""
-    return postgres_url
+    return postgres_copy
 
 
 class Gate:

@@ -12,7 +12,7 @@ import httpx
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from services.ingest.main import SCHEMA, open_service
+from services.ingest.main import open_service
 from services.ingest.settings import Settings
 from services.ingest.tables import metadata, outbox, responses
 from services.ingest.worker import InvitationCopies
@@ -24,7 +24,6 @@ from shared.contracts.values import CustomerSnapshot, Dimension, InvitationState
 from shared.db import Database, open_database
 from shared.log import Record
 from shared.log.opening import open_log
-from shared.schema import migrate
 from shared.tokens import KeyRing, Token
 from tests.support import TOKEN_KEYS, write_access
 
@@ -157,7 +156,6 @@ async def open_desk(database_url: str, tmp_path: Path, **settings: Any) -> Async
     )
     access = Access.load(access_file)
     async with open_log(made.log_url) as log, open_database(database_url, "ingest") as database:
-        await migrate(database, SCHEMA)
         database.gate = None
         await log.create_topics(topic_specs())
         async with open_service(made, log, access) as service:

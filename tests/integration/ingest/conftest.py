@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.ingest.main import SCHEMA, open_service
+from services.ingest.main import open_service
 from services.ingest.settings import Settings
 from shared.auth import Access
 from shared.contracts.topics import PARTITIONS, topic_specs
@@ -19,7 +19,6 @@ from shared.db import Database, open_database
 from shared.http.serve import Service, Work
 from shared.log import Log, Record, TopicPartition
 from shared.log.opening import open_log
-from shared.schema import migrate
 from tests.support import TOKEN_KEYS, write_access
 
 
@@ -68,7 +67,6 @@ async def _running(work: Work, stop: asyncio.Event) -> None:
 async def ingest(database_url: str, tmp_path: Path) -> AsyncIterator[Ingest]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(database_url, "ingest"))
-        await migrate(database, SCHEMA)
         database.gate = None
         workspaces = {"acme": {"inlets": ["acme-in"]}, "other": {"inlets": ["other-in"]}}
         keys = write_access(tmp_path / "access.yaml", workspaces)

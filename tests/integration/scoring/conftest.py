@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.scoring.main import SCHEMA, open_service
+from services.scoring.main import open_service
 from services.scoring.settings import Settings
 from services.scoring.worker import Counting
 from shared.auth import Access
@@ -19,7 +19,6 @@ from shared.db import Database, open_database
 from shared.http.serve import Service
 from shared.log import Log
 from shared.log.opening import open_log
-from shared.schema import migrate
 from tests.support import TOKEN_KEYS, write_access
 
 
@@ -59,7 +58,6 @@ class Scoring:
 async def scoring(database_url: str, tmp_path: Path) -> AsyncIterator[Scoring]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(database_url, "scoring"))
-        await migrate(database, SCHEMA)
         database.gate = None
         log = await stack.enter_async_context(open_log(f"sqlite:///{tmp_path / 'log'}"))
         await log.create_topics(topic_specs())

@@ -1,7 +1,6 @@
 """On PostgreSQL a rebuild waits for a handler that holds the roll-up, and the other way round."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -19,9 +18,9 @@ BLOCKED = sa.text(
 
 
 @pytest.fixture
-def database_url(postgres_url: str, tmp_path: Path) -> str:
+def database_url(postgres_copy: str) -> str:
     """SQLite has one writer, so that there nothing can race."""
-    return postgres_url
+    return postgres_copy
 
 
 class Gate:

@@ -198,7 +198,7 @@ OpenBench = Callable[[], Any]
 
 @asynccontextmanager
 async def open_bench(
-    database_url: str, access: Access, *, migrated: bool = False
+    database_url: str, access: Access, *, migrated: bool = True
 ) -> AsyncIterator[Bench]:
     """Open one replica on a database."""
     async with open_database(database_url, "trigger") as database:

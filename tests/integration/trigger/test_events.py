@@ -356,7 +356,7 @@ async def test_a_change_in_another_replica_is_seen_at_once(
 ) -> None:
     async with (
         open_bench(database_url, access) as one,
-        open_bench(database_url, access, migrated=True) as two,
+        open_bench(database_url, access) as two,
     ):
         await one.set_fresh()
         await one.survey()
@@ -372,11 +372,11 @@ async def test_a_change_in_another_replica_is_seen_at_once(
 
 @pytest.mark.postgres
 async def test_two_workers_on_overlapping_batches_ask_each_once(
-    postgres_url: str, access: Access
+    postgres_copy: str, access: Access
 ) -> None:
     async with (
-        open_bench(postgres_url, access) as one,
-        open_bench(postgres_url, access, migrated=True) as two,
+        open_bench(postgres_copy, access) as one,
+        open_bench(postgres_copy, access) as two,
     ):
         await one.set_fresh()
         await one.survey()
@@ -402,11 +402,11 @@ async def test_two_workers_on_overlapping_batches_ask_each_once(
 
 @pytest.mark.postgres
 async def test_the_contact_policy_holds_across_triggers_and_workers(
-    postgres_url: str, access: Access
+    postgres_copy: str, access: Access
 ) -> None:
     async with (
-        open_bench(postgres_url, access) as one,
-        open_bench(postgres_url, access, migrated=True) as two,
+        open_bench(postgres_copy, access) as one,
+        open_bench(postgres_copy, access) as two,
     ):
         await one.set_fresh()
         await one.survey()
@@ -424,11 +424,11 @@ async def test_the_contact_policy_holds_across_triggers_and_workers(
 
 @pytest.mark.postgres
 async def test_two_workers_release_each_pending_decision_once(
-    postgres_url: str, access: Access
+    postgres_copy: str, access: Access
 ) -> None:
     async with (
-        open_bench(postgres_url, access) as one,
-        open_bench(postgres_url, access, migrated=True) as two,
+        open_bench(postgres_copy, access) as one,
+        open_bench(postgres_copy, access) as two,
     ):
         await one.set_fresh()
         await one.survey()
@@ -444,11 +444,11 @@ async def test_two_workers_release_each_pending_decision_once(
 
 @pytest.mark.postgres
 async def test_a_stop_that_races_a_release_leaves_no_open_invitation(
-    postgres_url: str, access: Access
+    postgres_copy: str, access: Access
 ) -> None:
     async with (
-        open_bench(postgres_url, access) as one,
-        open_bench(postgres_url, access, migrated=True) as two,
+        open_bench(postgres_copy, access) as one,
+        open_bench(postgres_copy, access) as two,
     ):
         await one.set_fresh()
         await one.survey()

@@ -195,12 +195,12 @@ async def test_a_channel_that_sends_is_not_used_where_history_is_replayed(
 
 @pytest.mark.postgres
 async def test_two_senders_send_each_once(
-    postgres_url: str, receiver: Receiver, access: Any
+    postgres_copy: str, receiver: Receiver, access: Any
 ) -> None:
     from tests.integration.trigger.conftest import open_bench
 
     async with (
-        open_bench(postgres_url, access) as bench,
+        open_bench(postgres_copy, access) as bench,
         WebhookClient.open(allow_loopback=True) as client,
     ):
         await bench.set_fresh()

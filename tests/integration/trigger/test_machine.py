@@ -34,7 +34,8 @@ class Asking(RuleBasedStateMachine):
         self.expected: set[str] = set()
         path = Path(self.directory.name)
         write_access(path / "access.yaml")
-        opened = open_bench(f"sqlite:///{path}", Access.load(path / "access.yaml"))
+        access = Access.load(path / "access.yaml")
+        opened = open_bench(f"sqlite:///{path}", access, migrated=False)
         self.bench: Bench = self.run(self.stack.enter_async_context(opened))
 
     def run(self, work: Any) -> Any:
