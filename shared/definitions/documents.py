@@ -1,5 +1,6 @@
 """What a definition is: a kind, an id, a validated document, and the others that it refers to."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,8 @@ from shared.contracts.values import DefinitionState
 from shared.http.bodies import Body, field_error
 from shared.http.problems import FieldError
 
+_IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
+_AN_ID = "an id of letters, digits, '.', '_' and '-', at most 128 of them"
 Identifier = Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]
 Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Words = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -135,9 +138,9 @@ def read_document(
         )
     wanted = id or document.id
     if wanted is None:
-        errors.append(
-            FieldError(f"{prefix}id", "is missing", "an id of letters, digits, '.', '_' and '-'")
-        )
+        errors.append(FieldError(f"{prefix}id", "is missing", _AN_ID))
+    elif _IDENTIFIER.fullmatch(wanted) is None:
+        errors.append(FieldError(f"{prefix}id", f"is {wanted[:60]!r}", _AN_ID))
     if errors or wanted is None:
         return None, errors
     body = document.model_dump(mode="json", exclude={"kind", "id"}, exclude_none=True)
