@@ -15,13 +15,14 @@ from tests.e2e.system import Client, System, distributed, embedded
 WORKSPACES = [f"w{number:02}" for number in range(60)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def distributed_system(
     kafka_broker: KafkaBroker,
     postgres_server: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[System, Iterator[str]]]:
-    """Four processes on a broker and a database, for all tests that break none of them, and a workspace for each."""
+    """Four processes on a broker and a database, for a module that breaks none of them, and a workspace for each
+    of its tests."""
     directory = tmp_path_factory.mktemp("distributed")
     log_url = f"{kafka_broker.url}?prefix={uuid4().hex[:8]}.&session_timeout=6"
     workspaces: dict[str, dict[str, Any]] = {name: {} for name in WORKSPACES}

@@ -22,7 +22,7 @@ from tests.support import TOKEN_KEYS, write_access
 class Process:
     """One child process with its log file; `crash_at` names the crash point it dies at."""
 
-    name: str
+    url: str
     arguments: list[str]
     environment: dict[str, str]
     log: Path
@@ -78,15 +78,15 @@ class System:
 
     def wait_until_ready(self, *names: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
-        for name in names or self.processes:
-            service = name if name in self.urls else "ingest"
-            while not _ready(self.urls[service]):
+        with httpx.Client(trust_env=False, timeout=2) as client:
+            for name in names or self.processes:
                 process = self.processes[name]
-                assert process.running(), f"{name} ended: {process.log.read_text()[-3000:]}"
-                assert time.monotonic() < deadline, (
-                    f"{name} not ready: {process.log.read_text()[-3000:]}"
-                )
-                time.sleep(0.05)
+                while not _ready(client, process.url):
+                    assert process.running(), f"{name} ended: {process.log.read_text()[-3000:]}"
+                    assert time.monotonic() < deadline, (
+                        f"{name} not ready: {process.log.read_text()[-3000:]}"
+                    )
+                    time.sleep(0.05)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -126,9 +126,9 @@ class Client(httpx.AsyncClient):
         return httpx.URL(text if text.startswith("http") else self._system.url(text))
 
 
-def _ready(url: str) -> bool:
+def _ready(client: httpx.Client, url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready", trust_env=False, timeout=2).status_code == 200
+        return client.get(f"{url}/health/ready").status_code == 200
     except httpx.TransportError:
         return False
 
@@ -168,29 +168,27 @@ def distributed(
     for name in SERVICES:
         for number in range(1, (replicas or {}).get(name, 1) + 1):
             label = name if number == 1 else f"{name}-{number}"
-            port = urls[name].rpartition(":")[2] if number == 1 else str(free_port())
+            url = urls[name] if number == 1 else f"http://127.0.0.1:{free_port()}"
+            own = {"AFTERWORD_PORT": url.rpartition(":")[2]}
             processes[label] = Process(
-                label,
-                ["serve", name],
-                environment | {"AFTERWORD_PORT": port},
-                directory / f"{label}.log",
+                url, ["serve", name], environment | own, directory / f"{label}.log"
             )
-    for command in (["topics", "create"], ["migrate"]):
-        subprocess.run(
-            [sys.executable, "-m", "services.cli", *command],
-            env=environment,
-            check=True,
-            timeout=120,
-            stdout=subprocess.DEVNULL,
-        )
+    preparing = [
+        Process("", command, environment, directory / f"{command[0]}.log")
+        for command in (["topics", "create"], ["migrate"])
+    ]
+    for one in preparing:
+        one.start()
+    for one in preparing:
+        assert one.wait_for_exit(120) == 0, one.log.read_text()
     return System(processes, urls, keys, directory, environment)
 
 
 def embedded(directory: Path) -> System:
     """Describe one `afterword dev` process on a directory."""
-    port = free_port()
+    url = f"http://127.0.0.1:{(port := free_port())}"
     key = "awk_dev_0123456789abcdef"
     arguments = ["dev", "--port", str(port), "--data", str(directory / "data"), "--key", key]
-    process = Process("dev", arguments, base_environment(directory), directory / "dev.log")
-    urls = dict.fromkeys(SERVICES, f"http://127.0.0.1:{port}")
+    process = Process(url, arguments, base_environment(directory), directory / "dev.log")
+    urls = dict.fromkeys(SERVICES, url)
     return System({"dev": process}, urls, {"acme": key}, directory, process.environment)

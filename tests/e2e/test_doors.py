@@ -15,6 +15,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from deploy.local.kafka import KafkaBroker
 from deploy.local.postgres import PostgresServer
+from shared.log.opening import open_log
 from tests.e2e import scenario
 from tests.e2e.system import Client, System, distributed
 from tests.support import eventually
@@ -62,11 +63,22 @@ def produce(broker: KafkaBroker, topic: str, *lines: str, options: tuple[str, ..
     )
 
 
-def consume(broker: KafkaBroker, topic: str) -> list[tuple[str, dict[str, Any]]]:
-    """Read a topic with Kafka's own console consumer: key and JSON value of each record."""
-    options = ("--from-beginning", "--timeout-ms", "8000", "--formatter-property", "print.key=true")
-    done = subprocess.run(
-        broker.console_consumer(topic, *options), check=False, timeout=90, capture_output=True
+async def consume(
+    replicated: tuple[System, str], broker: KafkaBroker, topic: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """Read what stands in a topic with Kafka's own console consumer: key and JSON value of each record."""
+    system, prefix = replicated
+    async with open_log(system.environment["AFTERWORD_LOG_URL"]) as log:
+        lags = await log.lag("nobody", [topic])
+    count = sum(lag.end - lag.start for lag in lags.values())
+    if not count:
+        return []
+    options = ("--from-beginning", "--max-messages", str(count), "--timeout-ms", "30000")
+    command = broker.console_consumer(
+        prefix + topic, *options, "--formatter-property", "print.key=true"
+    )
+    done = await asyncio.to_thread(
+        subprocess.run, command, check=False, timeout=90, capture_output=True
     )
     lines = [line.partition("\t") for line in done.stdout.decode().splitlines() if "\t" in line]
     return [(key, json.loads(value)) for key, _, value in lines]
@@ -77,18 +89,18 @@ async def test_the_same_event_by_three_doors_and_two_replicas_asks_once(
 ) -> None:
     system, prefix = replicated
     event = scenario.purchase(1, "three-doors")
-    second = system.processes["ingest-2"].environment["AFTERWORD_PORT"]
+    second = system.processes["ingest-2"].url
     headers = {"content-type": "application/cloudevents+json"}
     answers = await asyncio.gather(
         client.post("/v1/events", json=event, headers=headers),
         client.post("/v1/events", json=event, headers=headers),
-        client.post(f"http://127.0.0.1:{second}/v1/events", json=event, headers=headers),
+        client.post(f"{second}/v1/events", json=event, headers=headers),
         asyncio.to_thread(produce, kafka_broker, prefix + INLET, json.dumps(event)),
     )
     assert [answer.status_code for answer in answers[:3] if answer is not None] == [202] * 3
 
     async def arrived() -> bool:
-        keys = [key for key, _ in await asyncio.to_thread(consume, kafka_broker, prefix + "events")]
+        keys = [key for key, _ in await consume(replicated, kafka_broker, "events")]
         return keys.count("acme/three-doors") == 4
 
     await eventually(arrived, seconds=60, what="the event in the log four times")
@@ -96,7 +108,7 @@ async def test_the_same_event_by_three_doors_and_two_replicas_asks_once(
     assert len(await scenario.invitations(client, event)) == 1
     kept = [
         value
-        for key, value in consume(kafka_broker, prefix + "invitations")
+        for key, value in await consume(replicated, kafka_broker, "invitations")
         if key == "acme/three-doors"
     ]
     assert {value["data"]["id"] for value in kept} == {kept[0]["data"]["id"]}
@@ -171,10 +183,10 @@ async def test_fifty_events_of_one_customer_at_once_are_one_invitation(
     replicated: tuple[System, str], client: Client
 ) -> None:
     system, _ = replicated
-    second = system.processes["ingest-2"].environment["AFTERWORD_PORT"]
+    second = system.processes["ingest-2"].url
     events = [scenario.purchase(100 + i, "busy") for i in range(50)]
     headers = {"content-type": "application/cloudevents+json"}
-    doors = ["/v1/events", f"http://127.0.0.1:{second}/v1/events"]
+    doors = ["/v1/events", f"{second}/v1/events"]
     answers = await asyncio.gather(
         *(client.post(doors[i % 2], json=event, headers=headers) for i, event in enumerate(events))
     )

@@ -30,7 +30,7 @@ END $$;
 
 def emptied(url: str) -> bool:
     """Drop what a test made and delete its rows; False when somebody still holds on to them."""
-    command = [find_programs() / "psql", "--no-psqlrc", "--quiet", "--dbname", url]
+    command = [str(find_programs() / "psql"), "--no-psqlrc", "--quiet", "--dbname", url]
     done = subprocess.run(
         [*command, "--set", "ON_ERROR_STOP=1"],
         input=_EMPTY, text=True, capture_output=True, check=False,
