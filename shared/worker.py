@@ -11,7 +11,14 @@ from typing import Any
 from shared import crash
 from shared.contracts.envelope import Received, decode_record
 from shared.dead_letters import dead_letter
-from shared.errors import AfterwordError, Refused, Unavailable, Undecodable, UnknownMajor
+from shared.errors import (
+    AfterwordError,
+    OffsetLost,
+    Refused,
+    Unavailable,
+    Undecodable,
+    UnknownMajor,
+)
 from shared.log import Consumer, Producer, Record, TopicPartition
 from shared.telemetry import (
     BATCH_SECONDS,
@@ -34,8 +41,10 @@ _TRIES_ALONE = 3
 _AT_ONCE = 3
 """How many partitions are handled at the same time: while the database works for two, this process works for the
 third."""
-_FETCHED_BATCHES = 4
-"""How many batches a fetch may bring, so that there are whole ones of several partitions among them."""
+_GLANCE_SECONDS = 0.01
+"""How long a fetch may wait for records while others are being handled."""
+_REST_SECONDS = 0.05
+"""When it found none: how long until the next look, unless a partition is done before."""
 _BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -95,23 +104,41 @@ class Worker:
         """Consume until stopped, finishing the batch at hand. Raises `OffsetLost` when records were deleted
         before they were read: that ends the process, because going on would hide the loss."""
         self._stop = stop
+        lost: OffsetLost | None = None
+        async with asyncio.TaskGroup() as group:
+            try:
+                await self._feed(group)
+            except OffsetLost as error:
+                lost = error
+        if lost is not None:
+            raise lost
+
+    async def _feed(self, group: asyncio.TaskGroup) -> None:
+        """Fetch for the partitions that nothing is handled of, so that each has one batch at hand at any time."""
+        busy: dict[TopicPartition, asyncio.Task[None]] = {}
         attempt = 0
-        while not stop.is_set():
+        while not self._stop.is_set():
             try:
                 fetched = await self._consumer.fetch(
-                    max_records=self._max_records * _FETCHED_BATCHES, timeout_seconds=1.0
+                    max_records=self._max_records,
+                    timeout_seconds=_GLANCE_SECONDS if busy else 1.0,
+                    without=busy,
                 )
             except Unavailable as error:
                 await self._wait(None, attempt, error)
                 attempt += 1
                 continue
             attempt = 0
-            self.status.waiting.clear()
+            self.status.waiting.pop(None, None)
             self._forget_stopped(fetched)
-            # A rebalance waits for what is in flight; it is never held across a fetch.
-            async with self._consumer.in_flight, asyncio.TaskGroup() as group:
-                for partition, records in fetched.items():
-                    group.create_task(self._work_off(partition, records))
+            for partition, records in fetched.items():
+                busy[partition] = group.create_task(self._work_off(partition, records))
+            if busy and (not fetched or len(busy) > _AT_ONCE):
+                seconds = _REST_SECONDS if not fetched else None
+                await asyncio.wait(
+                    busy.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+            busy = {partition: task for partition, task in busy.items() if not task.done()}
 
     async def replay(self, record: Record) -> None:
         """Handle one dead letter again, outside the loop. Raises what the handler raises, or `Undecodable`."""
@@ -122,16 +149,15 @@ class Worker:
                 await subscription.handle([received])
 
     async def _work_off(self, partition: TopicPartition, records: Sequence[Record]) -> None:
-        """Handle what was fetched of a partition, batch after batch; what it must not go on with is left."""
-        for start in range(0, len(records), self._max_records):
-            async with self._turns:
-                if self._stop.is_set() or not self._consumer.owns(partition):
-                    return
-                if not await self._process(partition, records[start : start + self._max_records]):
-                    return
+        """Handle what was fetched of a partition when its turn comes, unless it was taken away meanwhile."""
+        async with self._turns:
+            with self._consumer.in_flight:
+                if not self._stop.is_set() and self._consumer.owns(partition):
+                    await self._process(partition, records)
+        self.status.waiting.pop(partition, None)
 
-    async def _process(self, partition: TopicPartition, records: Sequence[Record]) -> bool:
-        """Handle and commit one batch; whether the partition goes on after it."""
+    async def _process(self, partition: TopicPartition, records: Sequence[Record]) -> None:
+        """Handle and commit one batch."""
         started = time.monotonic()
         subscription = self._subscriptions[partition.topic]
         try:
@@ -143,11 +169,10 @@ class Worker:
                 await self._persist(partition, lambda: self._consumer.commit(partition, end))
         except _GaveUp:
             await self._rewind(partition)
-            return False
+            return
         labels = (self._service, partition.topic)
         RECORDS_HANDLED.labels(*labels).inc(len(readable))
         BATCH_SECONDS.labels(*labels).observe(time.monotonic() - started)
-        return partition not in self.status.stopped
 
     async def _decode(
         self, partition: TopicPartition, records: Sequence[Record], subscription: Subscription

@@ -1,10 +1,11 @@
 """Fakes of our own protocols: a log in memory whose every step a test can see and break."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from shared.errors import Unavailable
-from shared.log import Headers, Outgoing, Record, TopicPartition
+from shared.log import Headers, InFlight, Outgoing, Record, TopicPartition
 
 
 def record(
@@ -20,13 +21,20 @@ def record(
     return Record(topic, partition, offset, key, value, headers, 1_700_000_000_000)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    records: Mapping[TopicPartition, Sequence[Record]]
+    revoke: TopicPartition | None = None
+    anew: bool = False
+
+
 class FakeConsumer:
     """Hands out the batches it was given, then stops the loop; remembers what was committed and stopped."""
 
     def __init__(
         self, stop: asyncio.Event, *batches: Mapping[TopicPartition, Sequence[Record]]
     ) -> None:
-        self.in_flight = asyncio.Lock()
+        self.in_flight = InFlight()
         self.committed: dict[TopicPartition, int] = {}
         self.stopped: list[TopicPartition] = []
         self.rewound: list[TopicPartition] = []
@@ -35,28 +43,42 @@ class FakeConsumer:
         self.lost_when_rewinding = False
         self._stop = stop
         self._assigned: set[TopicPartition] = set()
-        self._batches = [(batch, set[TopicPartition]()) for batch in batches]
+        self._paused: set[TopicPartition] = set()
+        self._batches = [_Batch(batch) for batch in batches]
 
     def then(
         self,
         batch: Mapping[TopicPartition, Sequence[Record]],
         *,
         revoke: TopicPartition | None = None,
+        anew: bool = False,
     ) -> None:
-        """Hand out one more batch, after taking a partition away."""
-        self._batches.append((batch, set() if revoke is None else {revoke}))
+        """Hand out one more batch, after taking a partition away or assigning those of the batch anew."""
+        self._batches.append(_Batch(batch, revoke, anew))
 
     async def fetch(
-        self, *, max_records: int, timeout_seconds: float
+        self,
+        *,
+        max_records: int,
+        timeout_seconds: float,
+        without: Collection[TopicPartition] = (),
     ) -> Mapping[TopicPartition, Sequence[Record]]:
         await asyncio.sleep(0)
-        if not self._batches:
+        before = set(without)
+        for number, batch in enumerate(self._batches):
+            held_back = before if batch.anew else before | self._paused
+            ready = {at: found for at, found in batch.records.items() if at not in held_back}
+            if ready or not batch.records:
+                rest = {at: found for at, found in batch.records.items() if at in held_back}
+                self._batches[number : number + 1] = [_Batch(rest)] if rest else []
+                self.revoked |= {batch.revoke} if batch.revoke else set()
+                self._paused -= ready.keys()
+                self._assigned |= ready.keys()
+                return ready
+            before |= batch.records.keys()
+        if not without:
             self._stop.set()
-            return {}
-        batch, revoked = self._batches.pop(0)
-        self.revoked |= revoked
-        self._assigned |= batch.keys()
-        return batch
+        return {}
 
     def owns(self, partition: TopicPartition) -> bool:
         return partition not in self.revoked
@@ -74,6 +96,7 @@ class FakeConsumer:
 
     def stop_partition(self, partition: TopicPartition) -> None:
         self.stopped.append(partition)
+        self._paused.add(partition)
 
     async def seek_committed(self, partition: TopicPartition) -> None:
         if self.lost_when_rewinding:

@@ -1,12 +1,12 @@
 """The log protocol: what the services need of Kafka, kept so small that a file can serve it too."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from shared.contracts.topics import TopicSpec
+from shared.log.in_flight import InFlight
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -72,19 +72,24 @@ class Producer(Protocol):
 class Consumer(Protocol):
     """One member of a consumer group."""
 
-    in_flight: asyncio.Lock
-    """Held by the loop while it handles a partition's records; a rebalance waits for it."""
+    in_flight: InFlight
+    """Entered by the loop while it handles a partition's records; a rebalance waits for it."""
 
     async def fetch(
-        self, *, max_records: int, timeout_seconds: float
+        self,
+        *,
+        max_records: int,
+        timeout_seconds: float,
+        without: Collection[TopicPartition] = (),
     ) -> Mapping[TopicPartition, Sequence[Record]]:
-        """The next records, by partition and in order; empty after the timeout.
+        """The next records, by partition and in order, of all partitions but those; empty after the timeout.
 
         Raises `OffsetLost` when a committed offset is below the log's start, `Unavailable` otherwise.
         """
 
     def owns(self, partition: TopicPartition) -> bool:
-        """False as soon as the partition's revocation begins; what was fetched of it must be dropped."""
+        """Whether records were fetched of it since it was assigned. False as soon as its revocation begins: what
+        was fetched of it must be dropped, even if it comes straight back."""
 
     def assigned(self) -> frozenset[TopicPartition]: ...
 
@@ -128,6 +133,7 @@ class Log(Protocol):
 __all__ = [
     "Consumer",
     "Headers",
+    "InFlight",
     "Lag",
     "Log",
     "Outgoing",

@@ -1,12 +1,12 @@
 """Consumer groups of the embedded log: who reads which partition, and how it changes hands."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import structlog
 
 from shared.errors import OffsetLost, Unavailable
-from shared.log import Record, TopicPartition
+from shared.log import InFlight, Record, TopicPartition
 from shared.log.embedded.storage import Storage
 
 log = structlog.get_logger()
@@ -17,7 +17,7 @@ class EmbeddedConsumer:
     """Implements `Consumer`; what it owns is decided by its group."""
 
     def __init__(self, storage: Storage, group: str, topics: Sequence[str]) -> None:
-        self.in_flight = asyncio.Lock()
+        self.in_flight = InFlight()
         self.group = group
         self.topics = tuple(topics)
         self.changed = asyncio.Event()
@@ -29,13 +29,17 @@ class EmbeddedConsumer:
         self._not_fetched: set[TopicPartition] = set()
 
     async def fetch(
-        self, *, max_records: int, timeout_seconds: float
+        self,
+        *,
+        max_records: int,
+        timeout_seconds: float,
+        without: Collection[TopicPartition] = (),
     ) -> Mapping[TopicPartition, Sequence[Record]]:
         self._storage.partitions(self.topics)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while True:
             self.changed.clear()
-            fetched = await self._ready(max_records)
+            fetched = await self._ready(max_records, without)
             if fetched:
                 return fetched
             try:
@@ -88,7 +92,7 @@ class EmbeddedConsumer:
         for at in lost:
             self._positions.pop(at, None)
             self._stopped.discard(at)
-        if not self.in_flight.locked():
+        if not self.in_flight:
             return False
         self._leaving |= lost
         return bool(lost)
@@ -97,14 +101,15 @@ class EmbeddedConsumer:
         """What it let go may have a new owner from now on."""
         self._leaving.clear()
 
-    async def _ready(self, max_records: int) -> dict[TopicPartition, Sequence[Record]]:
-        self._not_fetched.clear()
+    async def _ready(
+        self, max_records: int, without: Collection[TopicPartition]
+    ) -> dict[TopicPartition, Sequence[Record]]:
         await self._find_positions()
         lost: OffsetLost | None = None
         read: list[tuple[TopicPartition, int, list[Record]]] = []
         for at, position in list(self._positions.items()):
             first, end = self._storage.bounds(at)
-            if position is None or at in self._stopped or position >= end:
+            if position is None or position >= end or at in self._stopped or at in without:
                 continue
             if position < first:
                 lost = self._lost(at, position, first)
@@ -130,6 +135,7 @@ class EmbeddedConsumer:
                 # What was served goes to the end, so that a busy partition does not starve the others.
                 del self._positions[at]
                 self._positions[at] = records[-1].offset + 1
+                self._not_fetched.discard(at)
                 fetched[at] = records
         return fetched
 
@@ -209,8 +215,8 @@ class _Group:
         while self._leaving:
             member = next(iter(self._leaving.values()))
             try:
-                async with asyncio.timeout(LET_GO_SECONDS), member.in_flight:
-                    pass
+                async with asyncio.timeout(LET_GO_SECONDS):
+                    await member.in_flight.landed()
             except TimeoutError:
                 log.warning(
                     "rebalance_did_not_wait_longer",

@@ -1,7 +1,7 @@
 """The Kafka consumer: one member of a group that lets go at once when a rebalance begins."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import aiokafka
@@ -15,7 +15,7 @@ from aiokafka.errors import (
 )
 
 from shared.errors import OffsetLost, Unavailable
-from shared.log import Record, TopicPartition
+from shared.log import InFlight, Record, TopicPartition
 from shared.log.kafka.connecting import Connection
 from shared.log.kafka.settings import (
     CALL_SECONDS,
@@ -35,14 +35,14 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
     """Implements `Consumer`; connects, joins and recovers in the background."""
 
     def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
-        self.in_flight = asyncio.Lock()
+        self.in_flight = InFlight()
         self._settings = settings
         self._group = group
         self._topics = tuple(topics)
         self._connection = Connection(f"group {group}", self._start, _stop)
         self._settled = False
         # What was fetched before a rebalance must be dropped even if its partition came straight back.
-        self._current = False
+        self._handed_out: set[TopicPartition] = set()
         self._stopped: set[TopicPartition] = set()
 
     @classmethod
@@ -59,14 +59,18 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
             await consumer._connection.close()
 
     async def fetch(
-        self, *, max_records: int, timeout_seconds: float
+        self,
+        *,
+        max_records: int,
+        timeout_seconds: float,
+        without: Collection[TopicPartition] = (),
     ) -> Mapping[TopicPartition, Sequence[Record]]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         client = await self._connection.get(timeout_seconds)
         while True:
             try:
-                fetched = await _getmany(client, max_records, deadline)
+                fetched = await _getmany(client, self._all_but(without), max_records, deadline)
             except NoOffsetForPartitionError as error:
                 await _begin_at_start(client, error.args[0], deadline)
                 continue
@@ -82,8 +86,9 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
                 self._forget(client)
                 raise Unavailable(f"the Kafka client of group {self._group} died; a new one joins")
             if self._settled or not fetched:
-                self._current = self._settled
-                return self._ours(fetched)
+                handed_out = self._ours(fetched)
+                self._handed_out |= handed_out.keys()
+                return handed_out
             # Assigned, but our own listener has not run yet: nothing of it may be handed out or passed over.
             _put_back(client, fetched)
             await asyncio.sleep(0)
@@ -92,7 +97,7 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
         client = self._connection.client
         return (
             self._settled
-            and self._current
+            and partition in self._handed_out
             and client is not None
             and self._settings.theirs(partition) in client.assignment()
         )
@@ -148,12 +153,13 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
 
     async def on_partitions_revoked(self, revoked: set[aiokafka.TopicPartition]) -> None:
         """Called by the library, which keeps its heartbeat going meanwhile; must never call `getmany`."""
-        self._settled = self._current = False
+        self._settled = False
+        self._handed_out.clear()
         if not revoked:
             return
         try:
-            async with asyncio.timeout(LET_GO_SECONDS), self.in_flight:
-                pass
+            async with asyncio.timeout(LET_GO_SECONDS):
+                await self.in_flight.landed()
         except TimeoutError:
             log.warning(
                 "rebalance_did_not_wait_longer", group=self._group, waited_seconds=LET_GO_SECONDS
@@ -165,6 +171,14 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
         self._settled = True
         names = sorted(f"{at.topic}/{at.partition}" for at in map(self._settings.ours, assigned))
         log.info("partitions_assigned", group=self._group, partitions=names)
+
+    def _all_but(
+        self, without: Collection[TopicPartition]
+    ) -> Sequence[aiokafka.TopicPartition] | None:
+        """The partitions of ours that are left, in the library's words; None for all that there will be."""
+        if not without:
+            return None
+        return [self._settings.theirs(at) for at in self.assigned().difference(without)]
 
     def _ours(
         self, fetched: Mapping[aiokafka.TopicPartition, Sequence[aiokafka.ConsumerRecord]]
@@ -197,7 +211,8 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
         )
 
     def _forget(self, client: aiokafka.AIOKafkaConsumer) -> None:
-        self._settled = self._current = False
+        self._settled = False
+        self._handed_out.clear()
         self._connection.replace(client)
 
     async def _start(self) -> aiokafka.AIOKafkaConsumer:
@@ -237,14 +252,24 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
 
 
 async def _getmany(
-    client: aiokafka.AIOKafkaConsumer, max_records: int, deadline: float
+    client: aiokafka.AIOKafkaConsumer,
+    partitions: Sequence[aiokafka.TopicPartition] | None,
+    max_records: int,
+    deadline: float,
 ) -> Mapping[aiokafka.TopicPartition, Sequence[aiokafka.ConsumerRecord]]:
-    milliseconds = max(int((deadline - asyncio.get_running_loop().time()) * 1000), 0)
+    seconds = max(deadline - asyncio.get_running_loop().time(), 0)
+    if partitions is not None and not partitions:  # to name none is to name all
+        await asyncio.sleep(seconds)
+        return {}
     try:
         # The library waits without limit while the group rebalances. To cancel it is safe: it passes records over
         # only in the step in which it returns them.
         async with asyncio.timeout_at(deadline):
-            return await client.getmany(timeout_ms=milliseconds, max_records=max_records)  # type: ignore[no-any-return]
+            fetched: Mapping[aiokafka.TopicPartition, Sequence[aiokafka.ConsumerRecord]]
+            fetched = await client.getmany(
+                *(partitions or ()), timeout_ms=int(seconds * 1000), max_records=max_records
+            )
+            return fetched
     except TimeoutError:
         return {}
 

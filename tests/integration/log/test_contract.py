@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
@@ -25,14 +25,20 @@ async def send(log: Log, records: Sequence[Outgoing]) -> None:
         await producer.send(records)
 
 
-async def take(consumer: Consumer, count: int, seconds: float = LONG) -> list[Record]:
+async def take(
+    consumer: Consumer,
+    count: int,
+    seconds: float = LONG,
+    *,
+    without: Collection[TopicPartition] = (),
+) -> list[Record]:
     """Fetch until there are `count` records, in the order in which they came."""
     records: list[Record] = []
     deadline = time.monotonic() + seconds
     while len(records) < count:
         assert time.monotonic() < deadline, f"{len(records)} of {count} records in {seconds} s"
         try:
-            fetched = await consumer.fetch(max_records=1000, timeout_seconds=0.5)
+            fetched = await consumer.fetch(max_records=1000, timeout_seconds=0.5, without=without)
         except Unavailable:
             continue
         for batch in fetched.values():
@@ -196,6 +202,23 @@ async def test_two_members_share_the_partitions_and_the_rest_goes_to_who_stays(
         await until(lambda: first.assigned() == every)
 
 
+async def test_a_fetch_leaves_out_what_it_is_told_to(opened: OpenLog) -> None:
+    topic = await opened.topic("events", 2)
+    here, there = (TopicPartition(topic, n) for n in range(2))
+    await send(opened.log, [Outgoing(topic, b"k%d" % n, b"") for n in range(20)])
+    async with opened.log.consumer("readers", [topic]) as consumer:
+        seen = await take(consumer, 20)
+        await send(opened.log, [Outgoing(topic, b"k%d" % n, b"") for n in range(20)])
+        others = await take(consumer, sum(record.at == there for record in seen), without={here})
+        assert {record.at for record in others} == {there}
+        empty = await consumer.fetch(max_records=10, timeout_seconds=0.01, without={here, there})
+        assert not empty
+        left = await take(consumer, sum(record.at == here for record in seen))
+        assert {record.at for record in left} == {here}
+        assert consumer.owns(here)
+        assert consumer.owns(there)
+
+
 async def test_a_rebalance_lets_go_at_once_and_waits_for_what_is_in_flight(opened: OpenLog) -> None:
     topic = await opened.topic("events", 2)
     every = {TopicPartition(topic, n) for n in range(2)}
@@ -203,7 +226,8 @@ async def test_a_rebalance_lets_go_at_once_and_waits_for_what_is_in_flight(opene
     async with opened.log.consumer("readers", [topic]) as first:
         await take(first, 20)
         assert first.assigned() == every
-        await first.in_flight.acquire()
+        handling = ExitStack()
+        handling.enter_context(first.in_flight)
         async with opened.log.consumer("readers", [topic]) as second, polled(second):
             await until(lambda: not all(first.owns(at) for at in every))
             for _ in range(20):
@@ -212,7 +236,7 @@ async def test_a_rebalance_lets_go_at_once_and_waits_for_what_is_in_flight(opene
             # What was handled before the hand-over may still be committed.
             for at in every:
                 await first.commit(at, 5)
-            first.in_flight.release()
+            handling.close()
             async with polled(first):
                 await until(lambda: len(first.assigned()) == len(second.assigned()) == 1)
                 assert first.assigned() | second.assigned() == every
