@@ -17,6 +17,9 @@ from shared.http.bodies import Body
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
 from shared.http.problems import FieldError, invalid, not_found
 
+_MAX_ERRORS = 100
+"""After so many errors the documents after them are not read."""
+
 Reader = Annotated[Principal, Depends(requires(Scope.DEFINITIONS_READ))]
 Writer = Annotated[Principal, Depends(requires(Scope.DEFINITIONS_WRITE))]
 
@@ -171,6 +174,8 @@ def _read_all(context: Context, documents: Sequence[dict[str, Any]]) -> list[Wis
     errors: list[FieldError] = []
     seen: set[tuple[str, str]] = set()
     for index, raw in enumerate(documents):
+        if len(errors) >= _MAX_ERRORS:
+            break
         at = f"documents[{index}]"
         kind = kinds.get(str(raw.get("kind")))
         if kind is None:
@@ -189,7 +194,7 @@ def _read_all(context: Context, documents: Sequence[dict[str, Any]]) -> list[Wis
         seen.add((kind.name, wish.id))
         wishes.append(wish)
     if errors:
-        raise invalid(errors)
+        raise invalid(errors[:_MAX_ERRORS])
     return wishes
 
 

@@ -10,6 +10,7 @@ import structlog
 import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http.numbers import MOST, too_many_huge
 from shared.http.problems import Problem
 from shared.telemetry import HTTP_SECONDS, log
 
@@ -193,7 +194,11 @@ def check_body(scope: Scope, body: bytes) -> None:
 
 
 def check_json(body: bytes) -> None:
-    """Raise a 400 `Problem` for what is not JSON, a 422 one for the NUL character, which no text column can hold."""
+    """Raise a 400 `Problem` for what is not JSON, a 422 one for the NUL character, which no text column can hold,
+    and for what would take long to decode."""
+    if too_many_huge(body):
+        detail = f"The body has more than {MOST} numbers beyond 1e200 or below 1e-199."
+        raise Problem(422, "huge-numbers", detail)
     try:
         _check_json(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -10,12 +10,17 @@ import msgspec
 from services.ingest.rules.text import allowed, fits, trouble
 from shared.contracts.events import MAX_EVENT_BYTES, Event, decode_event
 from shared.errors import Undecodable
+from shared.http.numbers import MOST, too_many_huge
 from shared.http.problems import FieldError
 
 FUTURE: Final = timedelta(minutes=5)
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+HUGE: Final = (f"has more than {MOST} numbers beyond 1e200 or below 1e-199", "fewer, or as text")
 MAX_ERRORS: Final = 5
 """How many of its errors are listed of one event."""
+
+_LARGE_BYTES: Final = 16 * 1024
+"""Smaller events are not looked through for numbers that decode slowly: they can hold few."""
 
 _JSON_MEDIA = re.compile(
     r"(application/json|[a-z0-9!#$&^_.-]+/[a-z0-9!#$&^_.-]+\+json)", re.IGNORECASE
@@ -54,6 +59,8 @@ def read_event(value: bytes, now: datetime) -> Good | list[FieldError]:
                 "", f"is {len(value):,} bytes", f"an event of at most {MAX_EVENT_BYTES:,} bytes"
             )
         ]
+    if len(value) > _LARGE_BYTES and too_many_huge(value):
+        return [FieldError("data", *HUGE)]
     try:
         event = _decode_plain(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -17,11 +17,14 @@ from services.ingest.rules.binding import (
     media_type,
     percent_decoded,
 )
-from services.ingest.rules.events import Good, is_json, read_event
+from services.ingest.rules.events import HUGE, Good, is_json, read_event
 from shared.contracts.events import MAX_EVENT_BYTES
+from shared.http.numbers import too_many_huge
 from shared.http.problems import FieldError, Problem, invalid
 
 MAX_ITEMS: Final = 1_000
+_LARGE_BYTES: Final = 64 * 1024
+"""Smaller bodies are not looked through for numbers that decode slowly: it would cost every event of them."""
 
 _TYPES: Final = (
     f"{STRUCTURED}, {BATCH}, or application/json with ce-* headers or `specversion` in the body"
@@ -88,6 +91,7 @@ def _utf8(content_type: str) -> None:
 def _single(body: bytes, now: datetime) -> Intake:
     if len(body) > MAX_EVENT_BYTES:
         raise Problem(413, "too-large", f"An event may have at most {MAX_EVENT_BYTES:,} bytes.")
+    _not_slow(body)
     intake = Intake(batch=False)
     _take(intake, 0, body, now)
     if intake.bad:
@@ -117,11 +121,17 @@ def _binary(
 
 
 def _batch(body: bytes, now: datetime) -> Intake:
+    _not_slow(body)
     items = _items(body)
     intake = Intake(batch=True)
     for index, item in enumerate(items):
         _take(intake, index, bytes(item), now)
     return intake
+
+
+def _not_slow(body: bytes) -> None:
+    if len(body) > _LARGE_BYTES and too_many_huge(body):
+        raise invalid([FieldError("body", *HUGE)])
 
 
 def _items(body: bytes) -> list[msgspec.Raw]:
