@@ -1,15 +1,22 @@
 """Logs and instruments: structured lines with ids, and every Prometheus metric declared once."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from structlog.contextvars import bound_contextvars, get_contextvars
+from structlog.typing import EventDict
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_json = structlog.processors.JSONRenderer(ensure_ascii=False)
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Characters that end a line, steer a terminal or turn the direction of reading."""
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -89,13 +96,15 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        _json_line
         if json
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             exception_formatter=structlog.dev.plain_traceback,  # never the values of local variables
         )
     )
+    if not json:
+        shared.append(_visible)
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer]
         if json
@@ -113,6 +122,22 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
         level=max(logging.WARNING, logging.getLevelName(level.upper())),
         force=True,
     )
+
+
+def _visible(logger: Any, method: str, event: EventDict) -> EventDict:
+    """What a client wrote must not act on the terminal that shows it."""
+    return {
+        name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()
+    }
+
+
+def _json_line(logger: Any, method: str, event: EventDict) -> str:
+    """JSON on one line for whoever splits lines, and inert for whoever looks at it."""
+    return _escaped(str(_json(logger, method, event)))
+
+
+def _escaped(text: str) -> str:
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The house that hostile input is thrown at: its routes as documented, its rows counted, a good document for each."""
 
+import itertools
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from tests.support import TOKEN_KEYS
 
 URL = "http://afterword.test"
 JSON = "application/json"
+_addresses = (f"2001:db8:{n:x}::1" for n in itertools.count(1))
 
 
 class Route(NamedTuple):
@@ -84,6 +86,16 @@ class House:
     def token(self, invitation: str, survey: str = "purchase-nps", workspace: str = "acme") -> str:
         expires = datetime.now(UTC) + timedelta(days=14)
         return KeyRing.parse(TOKEN_KEYS).sign(Token(workspace, survey, invitation, expires))
+
+
+@asynccontextmanager
+async def visitor(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser without a key, at an address of its own."""
+    transport = httpx.ASGITransport(
+        app=house.origin, raise_app_exceptions=False, client=(next(_addresses), 1)
+    )
+    async with httpx.AsyncClient(transport=transport, base_url=URL) as browser:
+        yield browser
 
 
 def filled(path: str, id: str = "x") -> str:

@@ -1,10 +1,8 @@
 """Survey links that are none of ours: guessed, cut, swapped; each is answered alike, and guessing is answered 429."""
 
 import base64
-import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -12,7 +10,7 @@ import pytest
 
 from shared.telemetry import WRONG_TOKENS
 from shared.tokens import KeyRing, Token
-from tests.integration.hostile.house import URL, House
+from tests.integration.hostile.house import URL, House, visitor
 from tests.integration.hostile.wire import ask, served
 from tests.support import TOKEN_KEYS
 
@@ -22,15 +20,6 @@ pytestmark = [
 ]
 
 BUDGET = 30
-_addresses = (f"192.0.2.{n}" for n in itertools.count(1))
-
-
-@asynccontextmanager
-async def visitor(house: House, address: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser at an address of its own."""
-    transport = httpx.ASGITransport(app=house.origin, client=(address or next(_addresses), 1))
-    async with httpx.AsyncClient(transport=transport, base_url=URL) as browser:
-        yield browser
 
 
 def raw(token: str) -> bytes:
