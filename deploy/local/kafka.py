@@ -96,6 +96,14 @@ class KafkaBroker:
         """End the broker as a power cut would end its process."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Stop it in mid-air: it answers nothing, and no connection breaks. Only for a running broker."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen broker go on."""
+        self._send(signal.SIGCONT)
+
     def restart(self) -> None:
         """Start again on the same port with the same data, after `stop` or `kill` or on its own."""
         self.stop()
@@ -141,6 +149,17 @@ class KafkaBroker:
         command = self._main("org.apache.kafka.tools.TopicCommand")
         return [*command, "--bootstrap-server", self.bootstrap, *options]
 
+    def delete_group(self, group: str) -> None:
+        """Delete a consumer group with its offsets, by Kafka's own tool; it must have no members."""
+        tool = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+        command = self._main(tool)
+        subprocess.run(
+            [*command, "--bootstrap-server", self.bootstrap, "--delete", "--group", group],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
     def _main(self, name: str, *flags: str) -> list[str]:
         return [str(self._java), *(flags or _TOOL_FLAGS), "-cp", f"{self._jars}/*", name]
 
@@ -154,6 +173,10 @@ class KafkaBroker:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            os.kill(self._process.pid, number)
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:

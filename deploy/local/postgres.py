@@ -113,6 +113,12 @@ class PostgresServer:
         """Drop the database of this URL and whoever is connected to it; gone already is fine."""
         self._sql(f'DROP DATABASE IF EXISTS "{url.rpartition("/")[2]}" WITH (FORCE)')
 
+    def terminate_backends(self) -> None:
+        """Have the server end every client's connection."""
+        self._sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        )
+
     def _url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 

@@ -28,13 +28,14 @@ class Process:
     log: Path
     child: subprocess.Popen[bytes] | None = None
     crash_at: str | None = None
+    module: str = "services.cli"
 
     def start(self, *, crash_at: str | None = None) -> None:
         self.crash_at = crash_at
         environment = self.environment | ({"AFTERWORD_CRASH_AT": crash_at} if crash_at else {})
         with self.log.open("ab") as output:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", *self.arguments],
+                [sys.executable, "-m", self.module, *self.arguments],
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
