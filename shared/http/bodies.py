@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from shared.http.problems import FieldError
 
+_MAX_FIELDS = 1_000
 _NOT_LIMITS = frozenset({"error", "field_type", "actual_length", "class", "discriminator", "tag"})
 
 
@@ -15,6 +16,14 @@ class Body(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=10_000
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bounded(cls, raw: Any) -> Any:
+        """Each unknown field would be an error of its own, and 80,000 errors take most of a second to list."""
+        if isinstance(raw, dict) and len(raw) > _MAX_FIELDS:
+            raise ValueError(f"has {len(raw):,} fields")
+        return raw
 
 
 def field_error(item: Any) -> FieldError:

@@ -3,27 +3,24 @@
 import asyncio
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-import msgspec
 import structlog
 import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.http.numbers import MOST, too_many_huge
-from shared.http.problems import Problem
+from shared.http.checks import check_address, check_body, check_headers
+from shared.http.problems import Problem, unavailable
 from shared.telemetry import HTTP_SECONDS, log
 
 MAX_BODY_BYTES = 1024 * 1024
+_LARGE_BYTES = 128 * 1024
 _BODY_SECONDS = 30.0
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _TRACEPARENT = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
-_ONCE = frozenset({b"authorization", b"content-encoding", b"content-type", b"host"})
-_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
-_PAGES = "/s/"
 _LINK = re.compile(r"^(/s/)(?!preview/)[^/]+")
-_NUL = re.compile(rb"\\u0000|\x00")
-_check_json = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True)
@@ -78,49 +75,94 @@ def trace_of(headers: dict[bytes, bytes]) -> str | None:
     return value if _TRACEPARENT.match(value) else None
 
 
+@dataclass
+class LargeBodies:
+    """How many large bodies are held at once; small ones are not counted, so that a flood of large ones refuses no form."""
+
+    most: int = 64
+    held: int = 0
+
+    @contextmanager
+    def slot(self) -> Iterator[Callable[[], None]]:
+        """What to call when a body is large, any number of times: it raises a 503 `Problem` when too many are held."""
+        taken = False
+
+        def take() -> None:
+            nonlocal taken
+            if taken:
+                return
+            if self.held >= self.most:
+                raise unavailable("Too many large bodies are under way; send this again later.")
+            self.held += 1
+            taken = True
+
+        try:
+            yield take
+        finally:
+            self.held -= taken
+
+
 @dataclass(frozen=True)
 class CleanBody:
     """Reads the whole body within a size and a time, and refuses JSON that a database or a reader would choke on."""
 
     app: ASGIApp
     max_bytes: int = MAX_BODY_BYTES
+    large: LargeBodies = field(default_factory=LargeBodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        bodiless = scope["method"] in ("GET", "HEAD", "OPTIONS")
-        try:
-            check_address(scope)
-            check_headers(scope)
-            body = b"" if bodiless else await read_body(scope, receive, self.max_bytes)
-            check_body(scope, body)
-        except Problem as problem:
-            log.info(
-                "request_refused",
-                path=shown_path(scope["path"]),
-                status=problem.status,
-                reason=problem.detail,
-            )
-            await problem.response(scope.get("state", {}).get("request_id"))(scope, receive, send)
-            return
-        if bodiless:
-            await self.app(scope, receive, send)
-            return
-        sent = False
+        with self.large.slot() as on_large:
+            try:
+                body = await self._read(scope, receive, on_large)
+            except Problem as problem:
+                await _refuse(problem, scope, receive, send)
+                return
+            await self.app(scope, receive if body is None else _replay(body, receive), send)
 
-        async def replay() -> Message:
-            nonlocal sent
-            if sent:
-                return await receive()
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self.app(scope, replay, send)
+    async def _read(
+        self, scope: Scope, receive: Receive, on_large: Callable[[], None]
+    ) -> bytes | None:
+        check_address(scope)
+        check_headers(scope)
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return None
+        body = await read_body(scope, receive, self.max_bytes, on_large)
+        check_body(scope, body)
+        return body
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
-    """The request's body. Raises a 400, 408, 413 or 415 `Problem`; never holds more than `max_bytes`."""
+async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    path = shown_path(scope["path"])
+    log.info("request_refused", path=path, status=problem.status, reason=problem.detail)
+    await problem.response(scope.get("state", {}).get("request_id"))(scope, receive, send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def read_body(
+    scope: Scope,
+    receive: Receive,
+    max_bytes: int,
+    on_large: Callable[[], None] = lambda: None,
+) -> bytes:
+    """The request's body. Raises a 400, 408, 413 or 415 `Problem`; never holds more than `max_bytes`.
+
+    `on_large` is called when more than a form has come of it; what it raises ends the reading.
+    """
     headers = dict(scope["headers"])
     if b"transfer-encoding" in headers and b"content-length" in headers:
         detail = "Send Content-Length or Transfer-Encoding, not both."
@@ -133,13 +175,13 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
         raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(_BODY_SECONDS):
-            return await _gather(receive, max_bytes)
+            return await _gather(receive, max_bytes, on_large)
     except TimeoutError:
         detail = f"The body did not arrive within {_BODY_SECONDS:.0f} s."
         raise Problem(408, "slow-body", detail) from None
 
 
-async def _gather(receive: Receive, max_bytes: int) -> bytes:
+async def _gather(receive: Receive, max_bytes: int, on_large: Callable[[], None]) -> bytes:
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -152,60 +194,11 @@ async def _gather(receive: Receive, max_bytes: int) -> bytes:
         size += len(chunks[-1])
         if size > max_bytes:
             raise _too_large(max_bytes)
+        if size > _LARGE_BYTES:
+            on_large()
         more = message.get("more_body", False)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(max_bytes: int) -> Problem:
     return Problem(413, "too-large", f"The body is larger than {max_bytes} bytes.")
-
-
-def check_address(scope: Scope) -> None:
-    """Raise a 422 `Problem` for a NUL in the path or the query, which no text column can be compared with."""
-    if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-        raise Problem(422, "nul-character", "The address contains the NUL character (%00).")
-
-
-def check_headers(scope: Scope) -> None:
-    """Raise a 400 `Problem` for a header that may come once and came twice: each reader would believe another one."""
-    found = [name for name, _ in scope["headers"] if name in _ONCE]
-    if len(found) > len(set(found)):
-        twice = next(name for name in found if found.count(name) > 1)
-        raise Problem(400, "repeated-header", f"Send the header {twice.decode()} only once.")
-    if b"host" not in found and scope["http_version"] == "1.1":
-        raise Problem(400, "no-host", "A request of HTTP/1.1 names its Host.")
-
-
-def check_body(scope: Scope, body: bytes) -> None:
-    """Let only clean JSON through, and forms to pages: UTF-8, no NaN, no NUL, no lone surrogate, bounded depth."""
-    if not body:
-        return
-    declared = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
-    media = declared.partition(";")[0].strip().lower()
-    if media in _FORMS and scope["path"].startswith(_PAGES):
-        return
-    if media != "application/json" and not media.endswith("+json"):
-        raise Problem(
-            415,
-            "content-type",
-            f"The body must be application/json, not {media[:100] or 'undeclared'}.",
-        )
-    check_json(body)
-
-
-def check_json(body: bytes) -> None:
-    """Raise a 400 `Problem` for what is not JSON, a 422 one for the NUL character, which no text column can hold,
-    and for what would take long to decode."""
-    if too_many_huge(body):
-        detail = f"The body has more than {MOST} numbers beyond 1e200 or below 1e-199."
-        raise Problem(422, "huge-numbers", detail)
-    try:
-        _check_json(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "not-json", f"The body is not JSON: {error}") from None
-    if _NUL.search(body):
-        raise Problem(
-            422,
-            "nul-character",
-            "The body contains the NUL character (\\u0000), which cannot be stored.",
-        )

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import httpx
+import pytest
 import sqlalchemy as sa
 
 from services.cli.compose import Origin
@@ -20,6 +21,9 @@ from shared.http.serve import Service
 from shared.log import Log
 from shared.tokens import KeyRing, Token
 from tests.support import TOKEN_KEYS
+
+on_one_database = pytest.mark.parametrize("house_database_url", ["sqlite"], indirect=True)
+"""For what never reaches a database, or does not depend on which it is."""
 
 URL = "http://afterword.test"
 JSON = "application/json"

@@ -4,12 +4,16 @@ import base64
 
 import pytest
 
-from tests.integration.hostile.house import GOOD, House, assert_problem, filled, visitor
+from tests.integration.hostile.house import (
+    GOOD,
+    House,
+    assert_problem,
+    filled,
+    on_one_database,
+    visitor,
+)
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.parametrize("house_database_url", ["sqlite"], indirect=True),
-]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one_database]
 
 
 def presented(house: House) -> dict[str, dict[str, str]]:

@@ -3,9 +3,9 @@
 import pytest
 
 from shared.http.middleware import MAX_BODY_BYTES
-from tests.integration.hostile.house import JSON, House, assert_problem, filled
+from tests.integration.hostile.house import JSON, House, assert_problem, filled, on_one_database
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one_database]
 
 DEEP = 100_000
 ROWS: dict[str, tuple[bytes, dict[str, str], int]] = {

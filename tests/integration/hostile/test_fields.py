@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from shared.http.middleware import MAX_BODY_BYTES
-from tests.integration.hostile.house import GOOD, QUESTION, TEXT, House, assert_problem, filled
+from tests.integration.hostile.house import (
+    GOOD,
+    QUESTION,
+    TEXT,
+    House,
+    assert_problem,
+    filled,
+    on_one_database,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -219,6 +227,7 @@ ROWS: dict[str, Row] = {
 }
 
 
+@on_one_database
 @pytest.mark.parametrize("row", ROWS)
 async def test_what_is_wrong_in_a_document_is_named(house: House, row: str) -> None:
     method, path, change, at = ROWS[row]
@@ -238,6 +247,7 @@ async def test_what_is_wrong_in_a_document_is_named(house: House, row: str) -> N
             assert len(answer.content) < 64 * 1024
 
 
+@on_one_database
 @pytest.mark.parametrize("operation", GOOD, ids=" ".join)
 async def test_nobody_sets_what_is_ours(house: House, operation: tuple[str, str]) -> None:
     method, path = operation

@@ -2,18 +2,17 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from shared.http import connections
-from tests.integration.hostile.house import House
+from tests.integration.hostile.house import House, on_one_database
 from tests.integration.hostile.wire import ask, connected, served
+from tests.support import eventually
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.parametrize("house_database_url", ["sqlite"], indirect=True),
-]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one_database]
 
 PUT = b"PUT /v1/customers/c-1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer KEY\r\nContent-Type: application/json\r\n"
 GET = b"GET /v1/customers HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer KEY\r\n"
@@ -271,3 +270,30 @@ async def test_there_is_a_bound_on_connections(
         assert refused.headers["retry-after"]
         await a.send(keyless)
         assert (await a.reply()).status == 401
+
+
+async def test_bodies_that_are_never_finished_fill_no_memory_and_hold_up_no_small_one(
+    house: House, port: int
+) -> None:
+    """Nobody needs a key to send a body; so many of them are held at once, and forms are smaller than those."""
+    begun = b"POST /s/none HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 200_000
+    large = with_key(house, PUT + b"Content-Length: 300000\r\n\r\n") + b'"' + b"x" * 299_998 + b'"'
+    small = with_key(house, PUT + b"Content-Length: 2\r\n\r\n") + b"[]"
+    async with house.unchanged():
+        async with AsyncExitStack() as stack:
+            for _ in range(64):
+                wire = await stack.enter_async_context(connected(port))
+                await wire.send(begun)
+
+            async def full() -> bool:
+                reply = await ask(port, large)
+                assert reply.status in (422, 503)
+                return reply.status == 503 and reply.headers["retry-after"] == "2"
+
+            await eventually(full, what="a bound on large bodies")
+            assert (await ask(port, small)).status == 422
+
+        async def free() -> bool:
+            return (await ask(port, large)).status == 422
+
+        await eventually(free, what="room for a large body")

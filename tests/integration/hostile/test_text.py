@@ -20,6 +20,7 @@ from tests.integration.hostile.house import (
     House,
     assert_problem,
     filled,
+    on_one_database,
     visitor,
 )
 
@@ -125,6 +126,7 @@ async def provoke(house: House) -> None:
     assert_problem(await house.client.put("/v1/units/a", content=b"a", headers=typed), 415)
 
 
+@on_one_database
 async def test_no_client_writes_a_line_of_the_log(house: House) -> None:
     with logged(as_json=True) as stream:
         await provoke(house)
@@ -137,6 +139,7 @@ async def test_no_client_writes_a_line_of_the_log(house: House) -> None:
     assert {"/v1/units/a\x9b2Jb", "/v1/units/a\u202eb\u2028c", "/v1/units/a\x1b[2Jb"} <= paths
 
 
+@on_one_database
 async def test_no_client_writes_to_the_terminal(house: House) -> None:
     with logged(as_json=False) as stream:
         await provoke(house)
@@ -146,6 +149,7 @@ async def test_no_client_writes_to_the_terminal(house: House) -> None:
     assert not any(line.startswith(("forged", '{"event"')) for line in lines)
 
 
+@on_one_database
 async def test_an_answer_repeats_no_control_character(house: House) -> None:
     """A problem is read on terminals too."""
     for name in ("\x1b[2J", "\u202e", "a\nb"):

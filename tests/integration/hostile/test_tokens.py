@@ -10,14 +10,11 @@ import pytest
 
 from shared.telemetry import WRONG_TOKENS
 from shared.tokens import KeyRing, Token
-from tests.integration.hostile.house import URL, House, visitor
+from tests.integration.hostile.house import URL, House, on_one_database, visitor
 from tests.integration.hostile.wire import ask, served
 from tests.support import TOKEN_KEYS
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.parametrize("house_database_url", ["sqlite"], indirect=True),
-]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one_database]
 
 BUDGET = 30
 
