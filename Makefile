@@ -53,6 +53,14 @@ test-integration: setup demo-data ## Each part against real Kafka and PostgreSQL
 test-e2e: setup demo-data ## The whole system from outside, on both stacks, with a browser
 	@$(PYTEST) tests/e2e
 
+.PHONY: faults
+faults: setup ## Hundreds of faults done to a running system, and its laws checked; goes on where it was
+	@$(BIN)/python -m tests.faults --long $(FAULTS)
+
+.PHONY: faults-short
+faults-short: setup ## A few of each fault, in minutes (FAULTS='F7 F13' to choose)
+	@$(BIN)/python -m tests.faults $(FAULTS)
+
 .PHONY: bench
 bench: setup ## Speed against plain baselines, in the same run
 	@$(BIN)/python -m bench

@@ -203,10 +203,9 @@ def _hook(webhook: Webhook, headers: Any, body: bytes) -> laws.Hook:
 
 @asynccontextmanager
 async def open_laboratory(
-    *, replicas: int = 1, launcher: str | None = None
+    *, replicas: int = 1, sabotage: str | None = None
 ) -> AsyncIterator[Laboratory]:
-    """Start broker, database and services; everything ends with the context. `launcher` is the module that starts
-    a service where it is not the command line itself."""
+    """Start broker, database and services, or a build of them that is broken on purpose; all ends with the context."""
     async with AsyncExitStack() as stack:
         directory = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="afterword-faults-"))
@@ -227,9 +226,10 @@ async def open_laboratory(
             replicas=dict.fromkeys(SERVICES, replicas),
             settings=_SETTINGS,
         )
-        if launcher is not None:
+        if sabotage is not None:
             for process in system.processes.values():
-                process.module = launcher
+                process.module = "tests.faults.sabotage"
+                process.environment = process.environment | {"SABOTAGE": sabotage}
         stack.callback(end_all, system)
         for process in system.processes.values():
             process.start()

@@ -26,6 +26,13 @@ class Row:
     long: int
     together: int = 1
     replicas: int = 1
+    sabotage: str | None = None
+    """The build that is broken on purpose: the laws must be seen not to hold."""
+
+
+async def nothing(lab: Laboratory, rng: random.Random) -> None:
+    """Let it run: what is broken here is the build."""
+    await after(5.0)
 
 
 async def _kill(lab: Laboratory, process: Process) -> None:
@@ -228,6 +235,10 @@ _CRASHES: dict[str, tuple[str, dict[str, Point]]] = {
 }
 
 ROWS: Sequence[Row] = (
+    *(
+        Row(f"S{number}", f"a {build} build is found out", nothing, 1, 1, sabotage=build)
+        for number, build in enumerate(("lossy", "double-sending", "double-counting"), 1)
+    ),
     Row("R", "each service killed at a random moment", random_kills, 3, 300, together=10),
     *(
         Row(id, title, crash_points(points), 2, 100, together=10)

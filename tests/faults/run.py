@@ -40,6 +40,8 @@ async def run_row(
         slow = [seconds for seconds in recovery if seconds > RECOVERY_SECONDS]
         violations += [f"recovery took {seconds:.0f} s" for seconds in slow]
         calls = {str(fate): n for fate, n in workload.ledger.calls.items()}
+    if row.sabotage is not None:
+        violations = [] if violations else [f"a {row.sabotage} build was not found out"]
     seconds = time.monotonic() - started
     return Outcome(row.id, row.title, seed, len(recovery), violations, recovery, seconds, calls)
 
@@ -60,9 +62,10 @@ async def run_rows(
     on_outcome: Callable[[Outcome], None],
     done: Callable[[Row], None],
 ) -> None:
-    """Run (row, trials, seed) after one another, in one laboratory per number of replicas."""
-    for replicas in sorted({row.replicas for row, _, _ in plan}):
-        async with open_laboratory(replicas=replicas) as lab:
+    """Run (row, trials, seed) after one another; rows that need the same laboratory share one."""
+    for needs in dict.fromkeys((row.replicas, row.sabotage) for row, _, _ in plan):
+        replicas, sabotage = needs
+        async with open_laboratory(replicas=replicas, sabotage=sabotage) as lab:
             for row, trials, seed in plan:
-                if row.replicas == replicas:
+                if (row.replicas, row.sabotage) == needs:
                     on_outcome(await run_row(lab, row, trials, seed, done))
