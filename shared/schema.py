@@ -1,6 +1,7 @@
 """The schema of a service's database: migrate it, and refuse to work on one that does not fit this code."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ async def open_gate(database: Database, schema: Schema, stop: asyncio.Event) -> 
         if problem != said:
             log.warning("waiting_for_database", service=schema.service, reason=problem)
             said = problem
-        await asyncio.sleep(_RETRY_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _RETRY_SECONDS)
 
 
 async def refuse_wrong_schema(database: Database, schema: Schema) -> None:

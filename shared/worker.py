@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +41,8 @@ _TRIES_ALONE = 3
 _AT_ONCE = 3
 """How many partitions are handled at the same time: while the database works for two, this process works for the
 third."""
+_WAIT_SECONDS = 1.0
+"""How long a fetch waits for records while nothing else is to be done."""
 _GLANCE_SECONDS = 0.01
 """How long a fetch may wait for records while others are being handled."""
 _REST_SECONDS = 0.05
@@ -119,11 +121,7 @@ class Worker:
         attempt = 0
         while not self._stop.is_set():
             try:
-                fetched = await self._consumer.fetch(
-                    max_records=self._max_records,
-                    timeout_seconds=_GLANCE_SECONDS if busy else 1.0,
-                    without=busy,
-                )
+                fetched = await self._fetch(busy)
             except Unavailable as error:
                 await self._wait(None, attempt, error)
                 attempt += 1
@@ -139,6 +137,24 @@ class Worker:
                     busy.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
                 )
             busy = {partition: task for partition, task in busy.items() if not task.done()}
+
+    async def _fetch(
+        self, busy: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """The next batch; nothing as soon as the process stops, which need not wait for records that may not come."""
+        seconds = _GLANCE_SECONDS if busy else _WAIT_SECONDS
+        fetching = asyncio.ensure_future(
+            self._consumer.fetch(
+                max_records=self._max_records, timeout_seconds=seconds, without=busy
+            )
+        )
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return fetching.result() if fetching.done() else {}
+        finally:
+            fetching.cancel()
+            stopping.cancel()
 
     async def replay(self, record: Record) -> None:
         """Handle one dead letter again, outside the loop. Raises what the handler raises, or `Undecodable`."""

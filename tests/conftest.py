@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 from playwright.async_api import Browser, async_playwright
 
 from deploy.local.java import find_java
@@ -30,6 +31,15 @@ _QUIET_CHROMIUM = [
     "--disable-sync",
 ]
 _missing = pytest.StashKey[set[str]]()
+
+
+def pytest_configure() -> None:
+    """Plain tracebacks in the log: to draw one with every local variable takes longer than most tests."""
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    processors = structlog.get_config()["processors"]
+    structlog.configure(processors=[*processors[:-1], plain])
 
 
 @pytest.fixture(scope="session")
