@@ -164,6 +164,8 @@ async def read_body(
     `on_large` is called when more than a form has come of it; what it raises ends the reading.
     """
     headers = dict(scope["headers"])
+    if len(headers) < len(scope["headers"]):
+        check_headers(scope)
     if b"transfer-encoding" in headers and b"content-length" in headers:
         detail = "Send Content-Length or Transfer-Encoding, not both."
         raise Problem(400, "ambiguous-length", detail)

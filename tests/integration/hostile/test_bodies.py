@@ -1,9 +1,19 @@
 """Hostile bodies at every route that takes one: refused with a problem, and nothing is written."""
 
+import json
+
 import pytest
 
 from shared.http.middleware import MAX_BODY_BYTES
-from tests.integration.hostile.house import JSON, House, assert_problem, filled, on_one_database
+from tests.integration.hostile.house import (
+    EVENT,
+    JSON,
+    House,
+    assert_problem,
+    filled,
+    on_one_database,
+    visitor,
+)
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), on_one_database]
 
@@ -68,6 +78,30 @@ async def test_a_hostile_body_at_every_route(house: House, row: str) -> None:
                 headers={"content-type": JSON} | extra,
             )
             assert_problem(answer, status or (415 if "events" in route.path else 400))
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [
+        ("content-type", "application/cloudevents-batch+json"),
+        ("authorization", "Bearer OTHER"),
+        ("content-encoding", "identity"),
+    ],
+)
+async def test_an_event_of_two_minds_is_refused(house: House, name: str, second: str) -> None:
+    """Two keys are two workspaces, and whoever stands in front may have looked at the other one."""
+    headers = {
+        "authorization": f"Bearer {house.keys['acme']}",
+        "content-type": "application/cloudevents+json",
+    }
+    if name == "content-encoding":
+        headers[name] = "gzip"
+    again = (name, second.replace("OTHER", house.keys["other"]))
+    async with house.unchanged(), visitor(house) as stranger:
+        answer = await stranger.post(
+            "/v1/events", content=json.dumps(EVENT), headers=[*headers.items(), again]
+        )
+        assert_problem(answer, 400)
 
 
 @pytest.mark.parametrize(
