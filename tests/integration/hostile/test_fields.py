@@ -261,7 +261,6 @@ async def test_nobody_sets_what_is_ours(house: House, operation: tuple[str, str]
 
 
 IDS = {
-    "long": "x" * 300,
     "very long": "x" * 30_000,
     "a newline": "a%0Ab",
     "a carriage return": "a%0D%0ASet-Cookie:%20b",
@@ -272,7 +271,6 @@ IDS = {
     "up": "..%2F..%2Fetc%2Fpasswd",
     "SQL": "'%20OR%20'1'='1",
     "right to left": "%E2%80%AEa",
-    "a percent": "%25%25",
 }
 
 

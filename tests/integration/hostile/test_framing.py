@@ -194,7 +194,7 @@ async def test_a_flood_is_answered_and_held_by_nobody(house: House, port: int, r
     assert most - before < 32 * 2**20
 
 
-async def test_a_request_that_never_comes_whole_is_ended(port: int) -> None:
+async def a_request_that_never_comes_whole_is_ended(port: int) -> None:
     """One byte and silence; the server of these tests waits a second."""
 
     async def begin(sent: bytes) -> None:
@@ -210,7 +210,7 @@ async def test_a_request_that_never_comes_whole_is_ended(port: int) -> None:
     await asyncio.gather(*(begin(sent) for sent in rows))
 
 
-async def test_a_drip_of_headers_is_no_reason_to_wait_longer(port: int) -> None:
+async def a_drip_of_headers_is_no_reason_to_wait_longer(port: int) -> None:
     async with connected(port) as wire:
         await wire.send(GET)
         started = time.monotonic()
@@ -223,7 +223,7 @@ async def test_a_drip_of_headers_is_no_reason_to_wait_longer(port: int) -> None:
         assert time.monotonic() - started < 6
 
 
-async def test_the_second_request_of_a_connection_is_waited_for_no_longer_than_the_first(
+async def the_second_request_is_waited_for_no_longer_than_the_first(
     house: House, port: int
 ) -> None:
     """An idle connection is kept; one that has begun a request must finish it."""
@@ -237,9 +237,7 @@ async def test_the_second_request_of_a_connection_is_waited_for_no_longer_than_t
         assert (await idle.reply()).status == 200
 
 
-async def test_a_slow_client_is_not_cut_off_in_the_middle_of_its_body(
-    house: House, port: int
-) -> None:
+async def a_slow_client_is_not_cut_off_in_the_middle_of_its_body(house: House, port: int) -> None:
     """Headers are due in a second here, bodies later: a phone in a tunnel still gets its answer in."""
     async with connected(port) as wire:
         await wire.send(with_key(house, PUT + b"Content-Length: 18\r\n\r\n"))
@@ -248,6 +246,16 @@ async def test_a_slow_client_is_not_cut_off_in_the_middle_of_its_body(
             await asyncio.sleep(0.13)
         await wire.send(BODY[-1:])
         assert (await wire.reply()).status in (200, 201)
+
+
+async def test_who_is_slow_is_waited_for_as_long_as_promised(house: House, port: int) -> None:
+    """At the same time, because each of them takes as long as it takes."""
+    await asyncio.gather(
+        a_request_that_never_comes_whole_is_ended(port),
+        a_drip_of_headers_is_no_reason_to_wait_longer(port),
+        the_second_request_is_waited_for_no_longer_than_the_first(house, port),
+        a_slow_client_is_not_cut_off_in_the_middle_of_its_body(house, port),
+    )
 
 
 async def test_there_is_a_bound_on_connections(
