@@ -61,7 +61,7 @@ def run(seconds: float) -> list[Result]:
                 name=f"plain-{way.batch}",
                 environment={"BENCH_BATCH": "yes" if way.batch > 1 else "no"},
             )
-            plain.wait_until("/openapi.json")
+            plain.wait_until("/health/ready")
             samples: dict[str, list[Sample]] = {"ours": [], "plain": []}
             for _ in range(ROUNDS):
                 samples["plain"].append(_load(system, plain, way, seconds))

@@ -1,8 +1,10 @@
-"""The baseline of the intake: what one would write first with FastAPI, pydantic and aiokafka, with the same checks."""
+"""The baseline of the intake: an ordinary route in the application of every service, with the same checks.
+
+It is what one would write first with FastAPI, pydantic and aiokafka, on the ground that all other routes stand on
+(request ids, timing, bounded and clean bodies, problems), which the intake's own door has built in.
+"""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,13 +12,15 @@ from urllib.parse import quote
 
 import aiokafka
 import uvicorn
-from fastapi import Depends, FastAPI, Request
+import uvloop
+from fastapi import APIRouter, Depends, Request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.ingest.rules.text import MAX_NESTING, allowed, trouble
 from shared.auth import Access, Principal, Scope, requires
 from shared.contracts.keys import Key
 from shared.contracts.topics import Topic
+from shared.http.app import Health, create_app
 
 FUTURE = timedelta(minutes=5)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,31 +67,17 @@ class Event(BaseModel):
 Writer = Annotated[Principal, Depends(requires(Scope.EVENTS_WRITE))]
 
 
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.access = Access.load(Path(os.environ["AFTERWORD_ACCESS_FILE"]))
-    producer = aiokafka.AIOKafkaProducer(
-        bootstrap_servers=os.environ["AFTERWORD_LOG_URL"].removeprefix("kafka://"),
-        acks="all",
-        enable_idempotence=True,
-    )
-    async with producer:
-        app.state.producer = producer
-        yield
-
-
 async def append(request: Request, principal: Principal, event: Event) -> None:
     """Send one event and wait until the log holds it."""
-    await request.app.state.producer.send_and_wait(
+    await request.app.state.context.send_and_wait(
         Topic.EVENTS,
         event.model_dump_json(exclude_unset=True).encode(),
         key=Key(principal.workspace, event.subject).encode(),
     )
 
 
-def application(*, batch: bool) -> FastAPI:
+def routes(*, batch: bool) -> APIRouter:
     """POST /v1/events for single events, or for lists of them."""
-    app = FastAPI(lifespan=lifespan)
 
     async def take_many(events: list[Event], principal: Writer, request: Request) -> dict[str, Any]:
         for event in events:
@@ -102,16 +92,36 @@ def application(*, batch: bool) -> FastAPI:
             "events": [{"source": event.source, "id": event.id, "decisions": where}],
         }
 
-    app.post("/v1/events", status_code=202)(take_many if batch else take_one)
-    return app
+    router = APIRouter()
+    router.post("/v1/events", status_code=202)(take_many if batch else take_one)
+    return router
+
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    producer = aiokafka.AIOKafkaProducer(
+        bootstrap_servers=os.environ["AFTERWORD_LOG_URL"].removeprefix("kafka://"),
+        acks="all",
+        enable_idempotence=True,
+    )
+    async with producer:
+        app = create_app(
+            "plain",
+            access=Access.load(Path(os.environ["AFTERWORD_ACCESS_FILE"])),
+            context=producer,
+            routers=[routes(batch=os.environ["BENCH_BATCH"] == "yes")],
+            health=Health(started=True),
+        )
+        config = uvicorn.Config(
+            app,
+            port=int(os.environ["AFTERWORD_PORT"]),
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+        )
+        await uvicorn.Server(config).serve()
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        application(batch=os.environ["BENCH_BATCH"] == "yes"),
-        port=int(os.environ["AFTERWORD_PORT"]),
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
+    uvloop.run(main())

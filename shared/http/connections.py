@@ -1,6 +1,7 @@
 """One HTTP connection, as uvicorn has it, with what uvicorn leaves unbounded bounded: waiting, headers, connections."""
 
-from typing import Any, ClassVar
+import asyncio
+from typing import Any, ClassVar, Final
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -21,6 +22,39 @@ _TOO_SLOW = Problem(
     408, "slow-headers", f"The headers did not arrive within {HEADER_SECONDS:.0f} s."
 )
 _TOO_MANY = unavailable("Too many connections are open; try again.")
+
+
+WHOLE = "afterword.whole_message"
+"""The ASGI extension of a request whose body is all here before its application runs: no need to wait for it."""
+
+_WHOLE: Final[dict[str, Any]] = {WHOLE: {}}
+
+
+class _OneWrite:
+    """A transport that gathers what is written in one turn of the loop: uvicorn writes the head of an answer and its
+    body apart, and each would be a system call and wake the client."""
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._soon = loop.call_soon
+        self._gathered: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._gathered:
+            self._soon(self._flush)
+        self._gathered.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._transport.write(b"".join(gathered))
 
 
 class _Trailers(list[tuple[bytes, bytes]]):
@@ -47,7 +81,8 @@ class Connection(HttpToolsProtocol):
     _waits_after: Any = None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        gathering: Any = _OneWrite(transport, self.loop)
+        super().connection_made(gathering)
         if len(self.connections) > self.max_connections:
             self._refuse(_TOO_MANY)
 
@@ -70,6 +105,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._framing = 0
+        self.scope["extensions"] = _WHOLE
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

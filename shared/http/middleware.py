@@ -12,6 +12,7 @@ import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.http.checks import check_address, check_body, check_headers
+from shared.http.connections import WHOLE
 from shared.http.problems import Problem, unavailable
 from shared.telemetry import HTTP_SECONDS, log
 
@@ -175,6 +176,8 @@ async def read_body(
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
+    if WHOLE in scope.get("extensions", ()):
+        return await _gather(receive, max_bytes, on_large)
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             return await _gather(receive, max_bytes, on_large)
