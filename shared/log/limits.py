@@ -13,6 +13,7 @@ MAX_LETTER_BYTES = 1_016_000
 """A dead letter is the record and why it died: the largest record of ours still fits with that."""
 
 _OVERHEAD_BYTES = 64
+_SURELY_SMALL_BYTES = MAX_RECORD_BYTES - _OVERHEAD_BYTES
 
 
 def size_of(record: Outgoing) -> int:
@@ -26,6 +27,8 @@ def size_of(record: Outgoing) -> int:
 def refuse_oversized(records: Sequence[Outgoing]) -> None:
     """Raise `Refused` with the index of the first record that is too large; nothing has been sent then."""
     for index, record in enumerate(records):
+        if not record.headers and len(record.key) + len(record.value or b"") < _SURELY_SMALL_BYTES:
+            continue
         size = size_of(record)
         most = MAX_LETTER_BYTES if is_dead_letter_topic(record.topic) else MAX_RECORD_BYTES
         if size > most:

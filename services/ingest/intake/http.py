@@ -106,10 +106,9 @@ class EventsDoor:
 
     async def _append(self, principal: Principal, intake: Intake, traceparent: str | None) -> None:
         headers = ((TRACEPARENT, traceparent.encode()),) if traceparent else ()
+        key = Key(principal.workspace, "").encode()
         records = [
-            Outgoing(
-                Topic.EVENTS, Key(principal.workspace, event.subject).encode(), event.value, headers
-            )
+            Outgoing(Topic.EVENTS, key + event.subject.encode(), event.value, headers)
             for event in intake.good
         ]
         try:

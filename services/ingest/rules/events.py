@@ -73,10 +73,12 @@ def read_event(value: bytes, now: datetime) -> Good | list[FieldError]:
 def _plainly_good(event: _Plain, value: bytes, now: datetime) -> bool:
     return (
         (b"\\" not in value or b"\\u0000" not in value)
-        and (event.time is None or -FUTURE <= now - event.time <= now - EARLIEST)
+        and (event.time is None or EARLIEST <= event.time <= now + FUTURE)
         and event.datacontenttype in (None, "application/json")
-        and f"{event.id}{event.source}{event.type}{event.subject}".isprintable()
-        and f"{event.dataschema}{event.traceparent}{event.tracestate}".isprintable()
+        and (
+            f"{event.id}{event.source}{event.type}{event.subject}"
+            f"{event.dataschema}{event.traceparent}{event.tracestate}"
+        ).isprintable()
         and fits(event.data)
     )
 
@@ -98,7 +100,7 @@ def _look(value: bytes, now: datetime) -> Good | list[FieldError]:
         event = decode_event(value)
     except Undecodable as undecodable:
         return [_field(str(undecodable))]
-    if event.time is not None and not -FUTURE <= now - event.time <= now - EARLIEST:
+    if event.time is not None and not EARLIEST <= event.time <= now + FUTURE:
         return [
             FieldError(
                 "time", "is out of range", "a time from 1970 on, at most 5 minutes in the future"

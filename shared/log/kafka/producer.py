@@ -114,10 +114,10 @@ class KafkaProducer:
         refuse_oversized(records)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.send_timeout_seconds
-        counts: dict[str, int] = {}
-        for record in records:
-            if record.topic not in counts:
-                counts[record.topic] = await self._partitions(record.topic, deadline)
+        counts = {
+            topic: await self._partitions(topic, deadline)
+            for topic in {record.topic for record in records}
+        }
         send = _Send(len(records), deadline, loop.create_future())
         for index, record in enumerate(records):
             at = (record.topic, partition_of(record.key, counts[record.topic]))
