@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from playwright.async_api import Browser, async_playwright
 
 from deploy.local.java import find_java
@@ -31,6 +32,11 @@ _QUIET_CHROMIUM = [
     "--disable-sync",
 ]
 _missing = pytest.StashKey[set[str]]()
+
+
+# How long an example takes says something about this machine at this moment, and nothing about the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:

@@ -176,7 +176,7 @@ def mangled(document: dict[str, Any], cut: int, junk: bytes) -> bytes:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     documents,
     st.integers(0, 500),

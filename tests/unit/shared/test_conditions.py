@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.conditions import (
@@ -406,7 +406,6 @@ patterns = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(patterns, st.sampled_from(["", "^"]), st.sampled_from(["", "$"]), st.text("abc", max_size=6))
 def test_any_pattern_agrees_with_re(body: str, begin: str, end: str, text: str) -> None:
     pattern = f"{begin}({body}){end}"
@@ -419,7 +418,6 @@ def test_any_pattern_agrees_with_re(body: str, begin: str, end: str, text: str) 
     assert ours.search(text) is (theirs is not None)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab(|)*+?{}[]^$.\\-,0123d:i", max_size=30), st.text("ab01", max_size=10))
 def test_any_text_is_a_pattern_or_refused(pattern: str, text: str) -> None:
     try:
@@ -546,7 +544,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(json_values)
 def test_parse_raises_nothing_but_condition_errors(document: object) -> None:
     try:
@@ -604,7 +601,6 @@ def parsed(document: object) -> Condition | None:
         return None
 
 
-@settings(deadline=None)
 @given(documents, facts_of)
 def test_explanation_agrees_with_the_answer(document: object, facts: dict[str, object]) -> None:
     if condition := parsed(document):
@@ -615,7 +611,6 @@ def test_explanation_agrees_with_the_answer(document: object, facts: dict[str, o
             assert explanation.unknown
 
 
-@settings(deadline=None)
 @given(documents, facts_of)
 def test_twice_not_is_the_same(document: object, facts: dict[str, object]) -> None:
     once, thrice = parsed(document), parsed({"not": {"not": document}})

@@ -58,7 +58,7 @@ URL_PIECES = st.lists(
 
 
 @given(st.one_of(st.text(), URL_PIECES, URL_PIECES.map("https://".__add__)))
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 def test_a_url_is_good_for_the_http_client_too_or_a_url_error(text: str) -> None:
     with suppress(UrlError):
         check_url(text, allow_loopback=False)
