@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.measuring import machine
+from deploy.local.process import interruptible
 from tests.faults.report import Diary, Outcome, page, table
 from tests.faults.rows import ROWS, Row
 from tests.faults.run import run_rows
@@ -90,7 +91,13 @@ def _run(plan: list[tuple[Row, int, int]], diary: Diary | None) -> list[Outcome]
             if diary is not None:
                 diary.add(outcomes[-1])
 
-        asyncio.run(run_rows(plan, on_outcome, done))
+        def on_skipped(row: Row, missing: str) -> None:
+            progress.console.print(
+                f"[bold yellow]{row.id} SKIPPED: {row.title}; missing: {missing}"
+            )
+
+        with interruptible():
+            asyncio.run(run_rows(plan, on_outcome, done, on_skipped))
     return outcomes
 
 

@@ -1,62 +1,87 @@
-"""The laboratory: real broker, database and services as processes, that faults are done to, and what is seen after."""
+"""The laboratory: a real system as processes, that faults are done to, and what is seen after."""
 
 import asyncio
-import json
 import os
 import random
+import shutil
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Protocol
 
 import httpx
-from standardwebhooks import Webhook, WebhookVerificationError
 
-from deploy.local.kafka import KafkaBroker
-from deploy.local.postgres import PostgresServer
-from services.cli.paths import SERVICES
+from deploy.local.disk import SmallDisk
 from tests.e2e import scenario
-from tests.e2e.receiver import Receiver, open_receiver
-from tests.e2e.system import Client, Process, System, distributed
+from tests.e2e.receiver import Receiver
+from tests.e2e.system import Process, System
 from tests.faults import laws
-from tests.faults.proxy import Proxy, open_proxy
+from tests.faults.seeing import is_quiet, see
 from tests.faults.workload import Workload
 from tests.support import eventually
 
-WORKSPACES = 400
 _QUIET_SECONDS = 180.0
-_SETTINGS = {
+SETTINGS = {
     "AFTERWORD_RELAY_LEASE_SECONDS": "4",
     "AFTERWORD_DELIVERY_TIMEOUT_SECONDS": "2",
     "AFTERWORD_DELIVERY_LEASE_SECONDS": "9",
     "AFTERWORD_SEND_TIMEOUT_SECONDS": "2",
 }
-SESSION_SECONDS = 3
-SEND_SECONDS = 3
+
+
+class Laboratory(Protocol):
+    """What a run needs of a laboratory; faults know which of them they are done to."""
+
+    def workspace(self, rng: random.Random) -> AbstractAsyncContextManager[Workload]:
+        """A workspace that nothing has happened in, defined, with its workload at hand."""
+
+    async def heal(self) -> None:
+        """Everything that was taken away is there again."""
+
+    async def quiet(self) -> None:
+        """Wait until nothing is under way."""
+
+    async def see(self) -> laws.Seen:
+        """What there is in the workspace at hand."""
+
+    def keep_logs(self, under: Path) -> None:
+        """Copy what the processes said."""
 
 
 @dataclass
-class Laboratory:
-    """What a fault can reach."""
+class Observed:
+    """A running system, the receiver of its webhooks, and the workload on it."""
 
-    system: System
-    broker: KafkaBroker
-    postgres: PostgresServer
-    proxy: Proxy
-    """Between the services and the database."""
     receiver: Receiver
-    database_url: str
-    """Of the database itself, past the proxy."""
-    _used: int = 0
+    _system: System | None = field(default=None, kw_only=True)
+    _workload: Workload | None = field(default=None, kw_only=True)
+    disk: SmallDisk | None = field(default=None, kw_only=True)
 
-    def processes(self, service: str) -> list[Process]:
-        """The replicas of a service."""
-        return [p for name, p in self.system.processes.items() if name.split("-")[0] == service]
+    @property
+    def system(self) -> System:
+        assert self._system is not None, "no system runs"
+        return self._system
+
+    @property
+    def workload(self) -> Workload:
+        assert self._workload is not None, "no workspace is open"
+        return self._workload
+
+    @asynccontextmanager
+    async def working(
+        self, name: str, doors: tuple[str, ...], rng: random.Random
+    ) -> AsyncIterator[Workload]:
+        """Define a workspace and have its workload at hand."""
+        async with self.system.client(name) as client:
+            await scenario.define(client, **{"/v1/endpoints/crm": {"url": self.receiver.url}})
+            self._workload = Workload(self.system, client, rng, doors)
+            try:
+                yield self._workload
+            finally:
+                self._workload = None
 
     async def restart(self, *processes: Process, crash_at: str | None = None) -> None:
         """Start what has ended of these and wait until it serves; with a crash point it may be gone before."""
@@ -67,88 +92,43 @@ class Laboratory:
             await serving(process)
 
     async def heal(self) -> None:
-        """Everything that was taken away is there again."""
-        self.proxy.resume()
-        self.proxy.cut_after_commits = None
+        """Space is free, and every process runs."""
+        if self.disk is not None:
+            self.disk.free()
         for process in self.system.processes.values():
             if process.running():
                 process.signal(signal.SIGCONT)
         await self.restart(*self.system.processes.values())
 
-    @asynccontextmanager
-    async def workspace(self, rng: random.Random) -> AsyncIterator[Workload]:
-        """A workspace that nothing has happened in, defined, with its workload at hand."""
-        name = f"w{self._used:03}"
-        self._used += 1
-        async with self.system.client(name) as client:
-            await scenario.define(client, **{"/v1/endpoints/crm": {"url": self.receiver.url}})
-            doors = tuple(process.url for process in self.processes("ingest"))
-            yield Workload(self.system, client, rng, doors)
-
-    async def quiet(self, client: Client) -> None:
+    async def quiet(self) -> None:
         """Wait until nothing is under way, twice: what has left one service may not have come to the next."""
+        client = self.workload.client
         for _ in range(2):
             await eventually(
-                lambda: self._is_quiet(client), seconds=_QUIET_SECONDS, every=0.2, what="quiescence"
+                lambda: is_quiet(client, "crm"),
+                seconds=_QUIET_SECONDS,
+                every=0.2,
+                what="quiescence",
             )
 
-    async def _is_quiet(self, client: Client) -> bool:
-        try:
-            for service in SERVICES:
-                status = (await client.get(f"/v1/operations/{service}/status")).json()
-                if status["database"]["outbox"]["waiting"] or any(status["log"]["lag"].values()):
-                    return False
-            waiting = (
-                ("/v1/decisions", "pending"),
-                ("/v1/invitations", "sending"),
-                ("/v1/responses", "parked"),
-                ("/v1/deliveries", "pending"),
-            )
-            for path, state in waiting:
-                name = "outcome" if path == "/v1/decisions" else "state"
-                if (await client.get(path, params={name: state})).json()["items"]:
-                    return False
-        except (httpx.TransportError, KeyError):
-            return False
-        return True
+    async def see(self) -> laws.Seen:
+        """What there is in the workspace at hand."""
+        return await see(self.workload, self.receiver.requests, None)
 
-    async def see(self, workload: Workload) -> laws.Seen:
-        """Read through the public API, and from the receiver, what there is in this workspace."""
-        client = workload.client
-        invitations = await workload.all_of("/v1/invitations")
-        secret = (await client.get("/v1/endpoints/crm/secret")).json()["secret"]
-        alerts = [laws.Alert(a["id"], a["response"]) for a in await workload.all_of("/v1/alerts")]
-        ours = {alert.id for alert in alerts}
-        hooks = [_hook(Webhook(secret), *request) for request in self.receiver.requests]
-        return laws.Seen(
-            decisions=[
-                laws.Decision(d["event"]["id"], d["trigger"], d["outcome"], d["why"])
-                for d in await workload.all_of("/v1/decisions")
-            ],
-            invitations=[
-                laws.Invitation(i["id"], i["customer"]["id"], i["transaction"]["key"])
-                for i in invitations
-            ],
-            responses=[_response(r) for r in await workload.all_of("/v1/responses")],
-            score=await _score(client),
-            alerts=alerts,
-            hooks=[hook for hook in hooks if hook.alert in ours],
-            dead=await self._dead(client),
-            foreign=await self._foreign(),
-        )
+    def keep_logs(self, under: Path) -> None:
+        """Copy what the processes said, for whoever looks into what did not hold."""
+        under.mkdir(parents=True, exist_ok=True)
+        for process in self.system.processes.values():
+            shutil.copy(process.log, under)
 
-    async def _dead(self, client: Client) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for service in SERVICES:
-            letters = await client.get(f"/v1/operations/{service}/dead-letters")
-            found[service] = len(letters.json()["items"])
-        return found
-
-    async def _foreign(self) -> int:
-        """What the key of a workspace that was never used is shown."""
-        async with self.system.client(f"w{WORKSPACES - 1:03}") as stranger:
-            lists = ("/v1/decisions", "/v1/invitations", "/v1/responses", "/v1/alerts")
-            return sum([len((await stranger.get(path)).json()["items"]) for path in lists])
+    def end_all(self) -> None:
+        """End every process, also those that were stopped in mid-air."""
+        for process in self._system.processes.values() if self._system else ():
+            if process.running():
+                assert process.child is not None
+                os.kill(process.child.pid, signal.SIGCONT)
+                process.signal(signal.SIGKILL)
+                process.wait_for_exit()
 
 
 async def serving(process: Process, seconds: float = 60.0) -> None:
@@ -176,72 +156,3 @@ async def after(seconds: float) -> None:
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > 0:
         await asyncio.sleep(left)
-
-
-async def _score(client: Client) -> laws.Score | None:
-    answer = await client.get("/v1/scores", params={"metric": "purchase-nps.recommend"})
-    for item in answer.json()["items"]:
-        interval = item["interval"]
-        return laws.Score(item["n"], item["value"], interval["low"], interval["high"])
-    return None
-
-
-def _response(row: dict[str, Any]) -> laws.Response:
-    (score,) = (a["value"] for a in row["answers"] if a["question"] == "recommend")
-    customer = row["customer"]["id"] if row["customer"] else None
-    return laws.Response(row["id"], row["invitation"], customer, int(score), row["state"])
-
-
-def _hook(webhook: Webhook, headers: Any, body: bytes) -> laws.Hook:
-    try:
-        webhook.verify(body, dict(headers))
-        genuine = True
-    except (WebhookVerificationError, ValueError):
-        genuine = False
-    return laws.Hook(headers["webhook-id"], json.loads(body)["data"]["alert"]["id"], body, genuine)
-
-
-@asynccontextmanager
-async def open_laboratory(
-    *, replicas: int = 1, sabotage: str | None = None
-) -> AsyncIterator[Laboratory]:
-    """Start broker, database and services, or a build of them that is broken on purpose; all ends with the context."""
-    async with AsyncExitStack() as stack:
-        directory = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="afterword-faults-"))
-        )
-        broker = await asyncio.to_thread(stack.enter_context, KafkaBroker())
-        postgres = await asyncio.to_thread(stack.enter_context, PostgresServer(durable=False))
-        proxy = await stack.enter_async_context(open_proxy(postgres.port))
-        receiver = await stack.enter_async_context(open_receiver())
-        url = postgres.create_database()
-        through = url.replace(f":{postgres.port}/", f":{proxy.port}/")
-        prefix = uuid4().hex[:8]
-        system = await asyncio.to_thread(
-            distributed,
-            directory,
-            log_url=f"{broker.url}?prefix={prefix}.&session_timeout={SESSION_SECONDS}&send_timeout={SEND_SECONDS}",
-            database_url=through,
-            workspaces={f"w{n:03}": {} for n in range(WORKSPACES)},
-            replicas=dict.fromkeys(SERVICES, replicas),
-            settings=_SETTINGS,
-        )
-        if sabotage is not None:
-            for process in system.processes.values():
-                process.module = "tests.faults.sabotage"
-                process.environment = process.environment | {"SABOTAGE": sabotage}
-        stack.callback(end_all, system)
-        for process in system.processes.values():
-            process.start()
-        await asyncio.to_thread(system.wait_until_ready)
-        yield Laboratory(system, broker, postgres, proxy, receiver, url)
-
-
-def end_all(system: System) -> None:
-    """End every process, also those that were stopped in mid-air."""
-    for process in system.processes.values():
-        if process.running():
-            assert process.child is not None
-            os.kill(process.child.pid, signal.SIGCONT)
-            process.signal(signal.SIGKILL)
-            process.wait_for_exit()

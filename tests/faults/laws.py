@@ -9,6 +9,7 @@ from tests.faults.ledger import Fate, Ledger
 DETRACTOR = 6
 PROMOTER = 9
 _ROUNDING = 0.05
+_OUR_FAULT = 500
 FINAL = frozenset({"invited", "suppressed", "cancelled", "no_trigger", "dead_lettered"})
 
 
@@ -92,7 +93,7 @@ class Seen:
     alerts: Sequence[Alert]
     hooks: Sequence[Hook]
     dead: Mapping[str, int]
-    """Dead letters by service; the laboratory sends no poison here."""
+    """Dead letters by service."""
     foreign: int = 0
     """How many rows another workspace was shown."""
 
@@ -109,8 +110,9 @@ def check(ledger: Ledger, seen: Seen) -> list[Violation]:
         *_alerts_are_raised(seen),
         *_alerts_are_delivered(seen),
         *_bodies_do_not_change(seen),
-        *(Violation(6, f"{n} dead letters in {s}") for s, n in seen.dead.items() if n),
+        *_poison_is_kept(ledger, seen),
         *_told_with_uncertainty(seen),
+        *_away_is_503(ledger),
         *((Violation(8, f"{seen.foreign} rows shown to others"),) if seen.foreign else ()),
     ]
 
@@ -222,6 +224,18 @@ def _bodies_do_not_change(seen: Seen) -> Iterator[Violation]:
     for alert_id, under in ids.items():
         if len(under) > 1:
             yield Violation(5, f"alert {alert_id} came under {len(under)} ids")
+
+
+def _poison_is_kept(ledger: Ledger, seen: Seen) -> Iterator[Violation]:
+    for service, n in seen.dead.items():
+        if n != ledger.letters[service]:
+            yield Violation(6, f"{n} dead letters in {service}, not {ledger.letters[service]}")
+
+
+def _away_is_503(ledger: Ledger) -> Iterator[Violation]:
+    for status, n in ledger.statuses.items():
+        if status == _OUR_FAULT:
+            yield Violation(10, f"{n} calls were answered {status}")
 
 
 def _told_with_uncertainty(seen: Seen) -> Iterator[Violation]:

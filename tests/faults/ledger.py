@@ -1,5 +1,6 @@
 """What the clients of the laboratory did, and what they know of it: ok, failed, or unknown as after a lost answer."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -43,6 +44,10 @@ class Ledger:
     events: dict[str, Event] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     calls: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+    statuses: Counter[int] = field(default_factory=Counter)
+    """How often each HTTP status was the answer."""
+    letters: Counter[str] = field(default_factory=Counter)
+    """How many dead letters of this workspace are to be in each service, of poison that was sent on purpose."""
 
     def posted(self, id: str, customer: str, transaction: str, fate: Fate) -> None:
         """Write down one posting of an event."""

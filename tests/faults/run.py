@@ -4,14 +4,21 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
-from tests.faults.laboratory import Laboratory, open_laboratory
+from deploy.local.process import MissingPart
+from tests.faults.distributed import open_distributed
+from tests.faults.laboratory import Laboratory
 from tests.faults.laws import check
+from tests.faults.one_process import open_one_process
 from tests.faults.report import RECOVERY_SECONDS, Outcome
 from tests.faults.rows import Row
+from tests.faults.setup import Setup
 from tests.faults.workload import Workload
 
 _PROBE_SECONDS = 150.0
+LOGS = Path(__file__).parents[2] / "build" / "faults" / "logs"
 
 
 async def run_row(
@@ -31,17 +38,19 @@ async def run_row(
                     done(row)
                 await lab.heal()
             await workload.answer_all()
-            await lab.quiet(workload.client)
-            seen = await lab.see(workload)
+            await lab.quiet()
+            seen = await lab.see()
             violations = [str(violation) for violation in check(workload.ledger, seen)]
         except AssertionError as error:
             violations.append(f"law 10: {error}")
             await lab.heal()
         slow = [seconds for seconds in recovery if seconds > RECOVERY_SECONDS]
         violations += [f"recovery took {seconds:.0f} s" for seconds in slow]
+        if violations and row.setup.sabotage is None:
+            lab.keep_logs(LOGS / f"{row.id}-{seed}")
         calls = {str(fate): n for fate, n in workload.ledger.calls.items()}
-    if row.sabotage is not None:
-        violations = [] if violations else [f"a {row.sabotage} build was not found out"]
+    if row.setup.sabotage is not None:
+        violations = [] if violations else [f"a {row.setup.sabotage} build was not found out"]
     seconds = time.monotonic() - started
     return Outcome(row.id, row.title, seed, len(recovery), violations, recovery, seconds, calls)
 
@@ -61,11 +70,20 @@ async def run_rows(
     plan: Sequence[tuple[Row, int, int]],
     on_outcome: Callable[[Outcome], None],
     done: Callable[[Row], None],
+    on_skipped: Callable[[Row, str], None],
 ) -> None:
-    """Run (row, trials, seed) after one another; rows that need the same laboratory share one."""
-    for needs in dict.fromkeys((row.replicas, row.sabotage) for row, _, _ in plan):
-        replicas, sabotage = needs
-        async with open_laboratory(replicas=replicas, sabotage=sabotage) as lab:
-            for row, trials, seed in plan:
-                if (row.replicas, row.sabotage) == needs:
+    """Run (row, trials, seed) after one another; rows that need the same laboratory share one, and are skipped
+    where a part of it is missing."""
+    for setup in dict.fromkeys(row.setup for row, _, _ in plan):
+        mine = [(row, trials, seed) for row, trials, seed in plan if row.setup == setup]
+        try:
+            async with _open(setup) as lab:
+                for row, trials, seed in mine:
                     on_outcome(await run_row(lab, row, trials, seed, done))
+        except MissingPart as missing:
+            for row, _, _ in mine:
+                on_skipped(row, str(missing))
+
+
+def _open(setup: Setup) -> AbstractAsyncContextManager[Laboratory]:
+    return open_one_process(setup) if setup.embedded else open_distributed(setup)

@@ -39,9 +39,13 @@ class Workload:
         tasks.append(asyncio.create_task(self._customers()))
         try:
             yield self
-        finally:
             self._stop.set()
             await asyncio.gather(*tasks)
+        finally:
+            # After a fault that went wrong there may be nobody to insist on anything to.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def probe(self) -> None:
         """One purchase all the way to the answer, insisting at each step as real clients do."""
@@ -155,6 +159,7 @@ class Workload:
             return Fate.FAILED
         except httpx.TransportError:
             return Fate.UNKNOWN
+        self.ledger.statuses[answer.status_code] += 1
         if answer.is_success or answer.status_code == 303:
             return Fate.OK
         return Fate.UNKNOWN if answer.status_code >= 500 else Fate.FAILED

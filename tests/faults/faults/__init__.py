@@ -1,0 +1,1 @@
+"""What is done to a running system, one module for each part that it is done to."""

@@ -1,0 +1,97 @@
+"""Reads through the public API, and from the receiver, what there is in a workspace, and whether it is at rest."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from services.cli.paths import SERVICES
+from tests.e2e.system import Client
+from tests.faults import laws
+from tests.faults.workload import Workload
+
+_LISTS = ("/v1/decisions", "/v1/invitations", "/v1/responses", "/v1/alerts")
+_UNDER_WAY = (
+    ("/v1/decisions", "outcome", "pending"),
+    ("/v1/invitations", "state", "sending"),
+    ("/v1/responses", "state", "parked"),
+)
+
+
+async def is_quiet(client: Client, endpoint: str) -> bool:
+    """Whether nothing is under way: outboxes empty, all read, nothing due to this endpoint."""
+    try:
+        for service in SERVICES:
+            status = (await client.get(f"/v1/operations/{service}/status")).json()
+            if status["database"]["outbox"]["waiting"] or any(status["log"]["lag"].values()):
+                return False
+        for path, name, value in _UNDER_WAY:
+            if (await client.get(path, params={name: value})).json()["items"]:
+                return False
+        due = {"state": "pending", "endpoint": endpoint}
+        return not (await client.get("/v1/deliveries", params=due)).json()["items"]
+    except (httpx.TransportError, KeyError):
+        return False
+
+
+async def see(
+    workload: Workload,
+    requests: Sequence[tuple[Mapping[str, str], bytes]],
+    stranger: Client | None,
+) -> laws.Seen:
+    """All there is in the workspace of the workload, and what a stranger is shown."""
+    client = workload.client
+    secret = (await client.get("/v1/endpoints/crm/secret")).json()["secret"]
+    alerts = [laws.Alert(a["id"], a["response"]) for a in await workload.all_of("/v1/alerts")]
+    ours = {alert.id for alert in alerts}
+    hooks = [_hook(Webhook(secret), *request) for request in requests]
+    return laws.Seen(
+        decisions=[
+            laws.Decision(d["event"]["id"], d["trigger"], d["outcome"], d["why"])
+            for d in await workload.all_of("/v1/decisions")
+        ],
+        invitations=[
+            laws.Invitation(i["id"], i["customer"]["id"], i["transaction"]["key"])
+            for i in await workload.all_of("/v1/invitations")
+        ],
+        responses=[_response(r) for r in await workload.all_of("/v1/responses")],
+        score=await _score(client),
+        alerts=alerts,
+        hooks=[hook for hook in hooks if hook.alert in ours],
+        dead={service: await _dead(client, service) for service in SERVICES},
+        foreign=0 if stranger is None else await _foreign(stranger),
+    )
+
+
+async def _dead(client: Client, service: str) -> int:
+    letters = await client.get(f"/v1/operations/{service}/dead-letters", params={"limit": 500})
+    return len(letters.json()["items"])
+
+
+async def _foreign(stranger: Client) -> int:
+    return sum([len((await stranger.get(path)).json()["items"]) for path in _LISTS])
+
+
+async def _score(client: Client) -> laws.Score | None:
+    answer = await client.get("/v1/scores", params={"metric": "purchase-nps.recommend"})
+    for item in answer.json()["items"]:
+        interval = item["interval"]
+        return laws.Score(item["n"], item["value"], interval["low"], interval["high"])
+    return None
+
+
+def _response(row: dict[str, Any]) -> laws.Response:
+    (score,) = (a["value"] for a in row["answers"] if a["question"] == "recommend")
+    customer = row["customer"]["id"] if row["customer"] else None
+    return laws.Response(row["id"], row["invitation"], customer, int(score), row["state"])
+
+
+def _hook(webhook: Webhook, headers: Any, body: bytes) -> laws.Hook:
+    try:
+        webhook.verify(body, dict(headers))
+        genuine = True
+    except (WebhookVerificationError, ValueError):
+        genuine = False
+    return laws.Hook(headers["webhook-id"], json.loads(body)["data"]["alert"]["id"], body, genuine)

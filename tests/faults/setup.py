@@ -1,0 +1,17 @@
+"""What a row needs to be there: rows with the same setup share one laboratory."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Kafka, PostgreSQL and a process per service, or one embedded process."""
+
+    embedded: bool = False
+    replicas: int = 1
+    """Of each service."""
+    brokers: int = 1
+    disk_mb: int | None = None
+    """The data lies on a small disk of its own, which can be filled."""
+    sabotage: str | None = None
+    """The build that is broken on purpose: the laws must be seen not to hold."""
