@@ -4,8 +4,8 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -110,7 +110,7 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
         if json
         else [*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lines(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -122,6 +122,21 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
         level=max(logging.WARNING, logging.getLevelName(level.upper())),
         force=True,
     )
+
+
+class _Lines:
+    """Where log lines go. One that cannot be written, as on a full disk, is given up: it must end nothing else."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> None:
+        with suppress(OSError):
+            self._file.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
 
 
 def _visible(logger: Any, method: str, event: EventDict) -> EventDict:

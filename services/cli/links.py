@@ -1,6 +1,7 @@
 """Prints each new survey link of a development system, for whoever wants to answer it."""
 
 import asyncio
+from contextlib import suppress
 
 import httpx
 from rich.console import Console
@@ -30,6 +31,7 @@ async def follow_links(context: Context, stop: asyncio.Event) -> None:
             fresh = [item for item in items if seen is not None and item["id"] not in seen]
             seen = (seen or set()) | {item["id"] for item in items}
             for item in reversed(fresh):
-                console.print(
-                    f"invitation for {item['customer']['id']}: {item['link']}", markup=False
-                )
+                with suppress(OSError):  # a full disk under the output ends no service
+                    console.print(
+                        f"invitation for {item['customer']['id']}: {item['link']}", markup=False
+                    )
