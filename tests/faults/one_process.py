@@ -45,6 +45,7 @@ class OneProcess(Observed):
             if self.disk_mb is not None:
                 self.disk = stack.enter_context(SmallDisk(directory / "data", self.disk_mb))
             self._system = embedded(directory)
+            self.process.log = self.data / "dev.log"
             self.process.environment = self.process.environment | SETTINGS
             stack.callback(self.end_all)
             self.process.start()
