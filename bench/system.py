@@ -1,6 +1,7 @@
 """The real thing to measure: service processes on a real broker and a real database, each on its core."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,8 +12,12 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from bench.measuring import measured_core, other_cores
+import asyncpg
+
+from bench.events import encoded
+from bench.measuring import cpu_seconds, measured_core, other_cores
 from deploy.local.kafka import KafkaBroker
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerProcess, free_port
@@ -36,6 +41,18 @@ class Running:
     def wait_until(self, path: str) -> None:
         """Wait until it answers 200 there; StartFailed with its last words when it does not."""
         self.process.wait_until(lambda: _answers(f"http://127.0.0.1:{self.port}{path}"))
+
+    def request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Ask it with `KEY` and return the JSON that it answers; HTTPError for a refusal."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            method=method,
+            data=None if body is None else encoded(body),
+            headers={"authorization": f"Bearer {KEY}", "content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own loopback URL
+            found: dict[str, Any] = json.load(answer)
+            return found
 
     def end(self) -> None:
         self.process.end(signal.SIGTERM)
@@ -107,6 +124,18 @@ def open_system() -> Iterator[System]:
         system.run("topics", "create")
         system.run("migrate")
         yield system
+
+
+async def backends(url: str, service: str) -> dict[int, float]:
+    """The CPU time of each process of the database server that works for a service."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = $1", f"afterword-{service}"
+        )
+    finally:
+        await connection.close()
+    return {row["pid"]: cpu_seconds(row["pid"]) for row in rows}
 
 
 def environment_of(directory: Path) -> dict[str, str]:

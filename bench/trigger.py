@@ -4,9 +4,7 @@ Half of the events concern no trigger, one in twenty is invited, the rest is sup
 """
 
 import asyncio
-import json
 import time
-import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from bench.events import BOUGHT, VIEWED, encoded, purchase
 from bench.measuring import busy_seconds, cpu_seconds, measured_core, others_share
 from bench.recording import Bare, Recorded, recording, run_bare
 from bench.results import Result
-from bench.system import KEY, Running, System, open_system
+from bench.system import System, backends, open_system
 from services.cli.dev import WORKSPACE
 from services.trigger.invitations import Maker
 from services.trigger.main import BATCH
@@ -153,26 +151,14 @@ def _define(system: System) -> None:
     for running in services.values():
         running.wait_until("/health/ready")
     for path, (service, document) in _DEFINITIONS.items():
-        _request(services[service], "PUT", path, document)
+        services[service].request("PUT", path, document)
     deadline = time.monotonic() + 30
-    while _request(services["trigger"], "GET", "/v1/triggers/after-purchase")["unresolved"]:
+    while services["trigger"].request("GET", "/v1/triggers/after-purchase")["unresolved"]:
         if time.monotonic() > deadline:
             raise RuntimeError("trigger did not get its copy of the survey")
         time.sleep(0.05)
     for running in services.values():
         running.end()
-
-
-def _request(running: Running, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{running.port}{path}",
-        method=method,
-        data=None if body is None else encoded(body),
-        headers={"authorization": f"Bearer {KEY}", "content-type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own loopback URL
-        found: dict[str, Any] = json.load(answer)
-        return found
 
 
 def _events(first: int, count: int) -> list[Outgoing]:
@@ -227,7 +213,7 @@ async def _catch_up(system: System, log: Log, expected: int) -> Sample:
         handled = await _handled(log)
         at, spent, busy = time.perf_counter(), cpu_seconds(running.pid), busy_seconds()
         if first is None and handled > before:
-            first = handled, at, spent, busy, await _backends(system.database_url)
+            first = handled, at, spent, busy, await backends(system.database_url, "trigger")
         if first is not None and handled >= expected:
             break
         if time.monotonic() > deadline or not running.process.running:
@@ -235,9 +221,9 @@ async def _catch_up(system: System, log: Log, expected: int) -> Sample:
                 f"trigger did not catch up ({handled}): {running.process.said[-2000:]}"
             )
         await asyncio.sleep(0.02)
-    backends = await _backends(system.database_url)
+    spent_by = await backends(system.database_url, "trigger")
     running.end()
-    database = sum(spent - first[4].get(pid, 0.0) for pid, spent in backends.items())
+    database = sum(spent - first[4].get(pid, 0.0) for pid, spent in spent_by.items())
     seconds, own = at - first[1], spent - first[2]
     return Sample(
         handled - first[0], seconds, own, database, others_share(busy - first[3], own, seconds)
@@ -257,18 +243,6 @@ async def _be_fresh(url: str) -> None:
         await connection.execute("UPDATE trigger.freshness SET read_up_to = now()")
     finally:
         await connection.close()
-
-
-async def _backends(url: str) -> dict[int, float]:
-    """The CPU time of each process of the server that works for trigger."""
-    connection = await asyncpg.connect(url)
-    try:
-        rows = await connection.fetch(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'afterword-trigger'"
-        )
-    finally:
-        await connection.close()
-    return {row["pid"]: cpu_seconds(row["pid"]) for row in rows}
 
 
 async def _counted(url: str) -> dict[str, int]:
