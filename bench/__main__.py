@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import intake, memory, scoring, trigger
+from bench import intake, memory, page, scoring, trigger
 from bench.measuring import machine, measured_core
 from bench.results import Result
 from deploy.local.process import MissingPart, interruptible
@@ -35,6 +35,7 @@ PARTS: dict[str, Callable[[float], list[Result]]] = {
     "intake": intake.run,
     "scoring": _scoring,
     "trigger": trigger.run,
+    "page": page.run,
     "memory": memory.run,
 }
 
@@ -115,7 +116,9 @@ def _number(value: float) -> str:
 def _goal(result: Result) -> str:
     if result.goal is None:
         return ""
-    return f"< {result.goal:g}" if result.at_most else f">= {result.goal:g}"
+    if result.at_most:
+        return f"< {result.goal:g}"
+    return f">= {_number(result.goal)}" if result.at_least else f">= {result.goal:g} x"
 
 
 def _save(results: Sequence[Result]) -> None:

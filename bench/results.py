@@ -8,7 +8,8 @@ from typing import Any
 class Result:
     """One measured value, beside its baseline or its limit.
 
-    `goal` is the smallest ratio to the baseline that will do, or with `at_most` the largest value.
+    `goal` is the smallest ratio to the baseline that will do, with `at_least` the smallest value, with `at_most`
+    the largest.
     A row without a goal is there to be read.
     """
 
@@ -19,6 +20,7 @@ class Result:
     baseline: float | None = None
     goal: float | None = None
     at_most: bool = False
+    at_least: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -32,6 +34,8 @@ class Result:
             return None
         if self.at_most:
             return self.value < self.goal
+        if self.at_least:
+            return self.value >= self.goal
         return self.ratio is not None and self.ratio >= self.goal
 
     def document(self) -> dict[str, Any]:
