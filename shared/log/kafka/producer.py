@@ -4,6 +4,8 @@ Records wait in memory until the broker answers; how many may wait is for the ca
 """
 
 import asyncio
+import heapq
+import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -95,7 +97,8 @@ class KafkaProducer:
         self._ready: dict[_Place, _Lane] = {}
         self._under_way = 0
         self._departure: asyncio.TimerHandle | None = None
-        self._sends: deque[_Send] = deque()
+        self._sends: list[tuple[float, int, _Send]] = []
+        self._sent = itertools.count()
         self._expiry: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -135,19 +138,25 @@ class KafkaProducer:
             self._ready[at] = lane
 
     def _expect(self, send: _Send) -> None:
-        """Remember when to give it up. All sends have the same patience, so they expire in order, by one timer."""
+        """Remember when to give it up: one timer for all, because nearly every send lands long before."""
         sends = self._sends
-        while sends and sends[0].done.done():
-            sends.popleft()
-        sends.append(send)
-        if self._expiry is None:
-            self._expiry = asyncio.get_running_loop().call_at(send.deadline, self._expire)
+        while sends and sends[0][2].done.done():
+            heapq.heappop(sends)
+        heapq.heappush(sends, (send.deadline, next(self._sent), send))
+        if self._expiry is None or send.deadline < self._expiry.when():
+            self._arm(send.deadline)
+
+    def _arm(self, deadline: float) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = asyncio.get_running_loop().call_at(deadline, self._expire)
 
     def _expire(self) -> None:
-        loop = asyncio.get_running_loop()
+        at = asyncio.get_running_loop().time()
+        self._expiry = None
         sends = self._sends
-        while sends and (sends[0].done.done() or sends[0].deadline <= loop.time()):
-            late = sends.popleft()
+        while sends and (sends[0][2].done.done() or sends[0][0] <= at):
+            _, _, late = heapq.heappop(sends)
             if not late.done.done():
                 late.done.set_exception(
                     Unavailable(
@@ -158,7 +167,8 @@ class KafkaProducer:
         for lane in self._lanes.values():
             while lane.waiting and lane.waiting[0][0].done.done():
                 lane.waiting.popleft()
-        self._expiry = loop.call_at(sends[0].deadline, self._expire) if sends else None
+        if sends:
+            self._arm(sends[0][0])
 
     async def _partitions(self, topic: str, deadline: float) -> int:
         """By the metadata at hand, as the client itself would answer, but without a timer where it need not ask."""
@@ -274,7 +284,7 @@ class KafkaProducer:
         for timer in (self._expiry, self._departure):
             if timer is not None:
                 timer.cancel()
-        for send in self._sends:
+        for _, _, send in self._sends:
             if not send.done.done():
                 send.done.set_exception(
                     Unavailable("the producer closes; the records may still land")
