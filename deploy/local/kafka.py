@@ -54,11 +54,12 @@ class KafkaBroker:
     `start`, `stop`, `kill` and `restart` keep the port and the data; `close` drops both. All block.
     """
 
-    def __init__(self) -> None:
-        """Find the parts and choose the ports; MissingPart when Java or Maven is not installed."""
+    def __init__(self, *, under: Path | None = None) -> None:
+        """Find the parts and choose the ports, keeping the data in a new directory under the one that is given;
+        MissingPart when Java or Maven is not installed."""
         self._java = find_java()
         self._jars = fetch_jars(self._java)
-        self._directory = Path(tempfile.mkdtemp(prefix="afterword-kafka-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="afterword-kafka-", dir=under))
         self.port = free_port()
         self._properties = self._directory / "server.properties"
         self._properties.write_text(
@@ -75,6 +76,11 @@ class KafkaBroker:
     @property
     def url(self) -> str:
         return f"kafka://{self.bootstrap}"
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs; a broker ends itself when its disk fails."""
+        return self._process is not None and self._process.running
 
     def start(self) -> None:
         """Return when the broker serves requests; StartFailed with its last words when it does not."""
@@ -151,10 +157,17 @@ class KafkaBroker:
 
     def delete_group(self, group: str) -> None:
         """Delete a consumer group with its offsets, by Kafka's own tool; it must have no members."""
-        tool = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
-        command = self._main(tool)
+        self._groups("--delete", "--group", group)
+
+    def move_group(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Have a group go on from this offset, by Kafka's own tool; it must have no members."""
+        at = ("--topic", f"{topic}:{partition}", "--to-offset", str(offset))
+        self._groups("--reset-offsets", "--group", group, *at, "--execute")
+
+    def _groups(self, *options: str) -> None:
+        command = self._main("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand")
         subprocess.run(
-            [*command, "--bootstrap-server", self.bootstrap, "--delete", "--group", group],
+            [*command, "--bootstrap-server", self.bootstrap, *options],
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

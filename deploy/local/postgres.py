@@ -37,12 +37,13 @@ class PostgresServer:
     With `durable=False` a killed server still loses nothing; only the machine's power cut would.
     """
 
-    def __init__(self, *, durable: bool = True) -> None:
-        """Find the programs and make the data directory; MissingPart when they are not installed."""
+    def __init__(self, *, durable: bool = True, under: Path | None = None) -> None:
+        """Find the programs and make the data directory, under the one that is given; MissingPart when they are not
+        installed."""
         self._bin = find_programs()
         self._durable = durable
         self._account = _unprivileged()
-        self._directory = Path(tempfile.mkdtemp(prefix="afterword-pg-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="afterword-pg-", dir=under))
         self.port = free_port()
         if self._account is not None:
             os.chown(self._directory, self._account.uid, self._account.gid)
@@ -52,6 +53,11 @@ class PostgresServer:
     def url(self) -> str:
         """The maintenance database; tests and services want one of `create_database`."""
         return self._url("postgres")
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs; a server ends itself when it cannot write its journal."""
+        return self._process is not None and self._process.running
 
     def start(self) -> None:
         """Return when connections are taken; StartFailed with the last words when they are not."""

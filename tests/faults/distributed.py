@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from deploy.local.disk import SmallDisk
 from deploy.local.kafka import KafkaBroker
 from deploy.local.postgres import PostgresServer
 from services.cli.paths import SERVICES
@@ -38,16 +40,28 @@ class Distributed(Observed):
     """Of the database itself, past the proxy."""
     prefix: str
     """Of the names of topics and groups."""
+    disks: tuple[SmallDisk, ...] = ()
+    """The broker's and the database's, where they are small."""
     _used: int = 0
 
     def processes(self, service: str) -> list[Process]:
         """The replicas of a service."""
         return [p for name, p in self.system.processes.items() if name.split("-")[0] == service]
 
+    @property
+    def workspace_name(self) -> str:
+        """Of the workspace at hand."""
+        return f"w{self._used - 1:03}"
+
     async def heal(self) -> None:
         """Everything that was taken away is there again."""
         self.proxy.resume()
         self.proxy.cut_after_commits = None
+        for disk in self.disks:
+            disk.free()
+        for server in (self.broker, self.postgres):
+            if not server.running:
+                await asyncio.to_thread(server.start)
         await super().heal()
 
     @asynccontextmanager
@@ -75,21 +89,35 @@ async def open_distributed(setup: Setup) -> AsyncIterator[Distributed]:
         directory = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="afterword-faults-"))
         )
-        broker = await asyncio.to_thread(stack.enter_context, KafkaBroker())
-        postgres = await asyncio.to_thread(stack.enter_context, PostgresServer(durable=False))
+        disks = _disks(stack, setup)
+        places: list[Path | None] = [disk.directory for disk in disks] or [None, None]
+        broker = await asyncio.to_thread(stack.enter_context, KafkaBroker(under=places[0]))
+        server = PostgresServer(durable=False, under=places[1])
+        postgres = await asyncio.to_thread(stack.enter_context, server)
         proxy = await stack.enter_async_context(open_proxy(postgres.port))
         receiver = await stack.enter_async_context(open_receiver())
         url = postgres.create_database()
         through = url.replace(f":{postgres.port}/", f":{proxy.port}/")
         prefix = f"{uuid4().hex[:8]}."
         log_url = f"{broker.url}?prefix={prefix}&session_timeout={SESSION_SECONDS}&send_timeout={SEND_SECONDS}"
-        lab = Distributed(receiver, broker, postgres, proxy, url, prefix)
+        lab = Distributed(receiver, broker, postgres, proxy, url, prefix, disks)
         lab._system = await asyncio.to_thread(_system, setup, directory, log_url, through)
         stack.callback(lab.end_all)
         for process in lab.system.processes.values():
             process.start()
         await asyncio.to_thread(lab.system.wait_until_ready)
         yield lab
+
+
+def _disks(stack: AsyncExitStack, setup: Setup) -> tuple[SmallDisk, ...]:
+    if setup.disk_mb is None:
+        return ()
+    directories = [tempfile.mkdtemp(prefix="afterword-disk-") for _ in range(2)]
+    for directory in directories:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    return tuple(
+        stack.enter_context(SmallDisk(Path(directory), setup.disk_mb)) for directory in directories
+    )
 
 
 def _system(setup: Setup, directory: Path, log_url: str, database_url: str) -> System:

@@ -5,7 +5,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.faults import broker, consumers, database, embedded, services
+from tests.faults.faults import (
+    broker,
+    clients,
+    consumers,
+    database,
+    disks,
+    embedded,
+    poison,
+    services,
+)
 from tests.faults.setup import Setup
 
 _PLAIN = Setup()
@@ -26,6 +35,7 @@ class Row:
 
 
 _PAIRS = Setup(replicas=2)
+_SMALL = Setup(disk_mb=384)
 _EMBEDDED = Setup(embedded=True)
 _EMBEDDED_SMALL = Setup(embedded=True, disk_mb=48)
 
@@ -63,7 +73,13 @@ ROWS: Sequence[Row] = (
         20,
         5,
     ),
+    Row("F15", "200 clients that leave in mid-request", clients.disconnecting, 1, 20, 5),
+    Row("F16a", "the broker's disk full", disks.disk_full(disks.BROKER), 1, 20, 5, setup=_SMALL),
+    Row(
+        "F16b", "the database's disk full", disks.disk_full(disks.DATABASE), 1, 20, 5, setup=_SMALL
+    ),
     Row("F17", "a group's offsets lost: all comes again", consumers.offsets_reset, 1, 20, 5),
+    Row("F19", "poison of every kind on our own topics", poison.poison, 1, 20, 5),
     Row("F21", "replicas come and go", consumers.rebalances, 1, 40, 5, setup=_PAIRS),
     Row(
         "F22", "a consumer wakes after another took over", consumers.zombie, 1, 100, 5, setup=_PAIRS
