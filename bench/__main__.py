@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import intake, memory, page, scoring, trigger
+from bench import delivery, intake, memory, page, scoring, trigger
 from bench.measuring import machine, measured_core
 from bench.results import Result
 from deploy.local.process import MissingPart, interruptible
@@ -36,6 +36,7 @@ PARTS: dict[str, Callable[[float], list[Result]]] = {
     "scoring": _scoring,
     "trigger": trigger.run,
     "page": page.run,
+    "delivery": delivery.run,
     "memory": memory.run,
 }
 
