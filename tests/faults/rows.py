@@ -80,6 +80,7 @@ ROWS: Sequence[Row] = (
     ),
     Row("F17", "a group's offsets lost: all comes again", consumers.offsets_reset, 1, 20, 5),
     Row("F19", "poison of every kind on our own topics", poison.poison, 1, 20, 5),
+    Row("F20", "a flood of poison stops its partition alone", poison.flood, 1, 10, 2),
     Row("F21", "replicas come and go", consumers.rebalances, 1, 40, 5, setup=_PAIRS),
     Row(
         "F22", "a consumer wakes after another took over", consumers.zombie, 1, 100, 5, setup=_PAIRS

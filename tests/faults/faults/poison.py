@@ -1,6 +1,8 @@
-"""Records that can never be read, put on our own topics past our services."""
+"""Records that can never be read, put on our own topics past our services, alone and as a flood."""
 
+import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +12,8 @@ from shared.contracts.topics import READERS, Topic, dead_letter_topic
 from tests.faults.distributed import Distributed
 from tests.support import eventually
 
+_FLOOD = 150
+_LIMIT = 100
 _UNREADABLE: tuple[bytes, ...] = (
     b"\xff\xfe{}",
     bytes(64),
@@ -40,6 +44,41 @@ async def poison(lab: Distributed, rng: random.Random) -> None:
             for service in _readers(topic):
                 letters[service] += len(sent)
                 await _died(lab, topic, service, {*sent, keyless})
+
+
+async def flood(lab: Distributed, rng: random.Random) -> None:
+    """More in a row than any honest producer makes: that partition stops, says so, and is not moved past it; after
+    its operator has moved the group past the flood it goes on."""
+    topic, service = Topic.EVENTS, "trigger"
+    key = f"{lab.workspace_name}/flood".encode()
+    partition = rng.randrange(12)
+    async with _producer(lab) as producer:
+        batch = producer.create_batch()
+        for _ in range(_FLOOD):
+            batch.append(key=key, value=b"{", timestamp=int(time.time() * 1000))
+        batch.close()
+        future = await producer.send_batch(batch, lab.prefix + topic, partition=partition)
+        first = (await future).offset
+    path = f"/v1/operations/{service}/status"
+
+    async def stopped() -> bool:
+        loop = (await lab.workload.client.get(path)).json()["loop"]
+        return any(at["partition"] == partition for at in loop["stopped"])
+
+    await eventually(stopped, seconds=60, every=0.2, what="a partition stopped by a flood")
+    committed = await _committed(lab, service, topic, partition)
+    assert committed is None or committed <= first, (
+        f"the group went on to {committed}, past {first}"
+    )
+    died = await _dead(lab, topic, service)
+    mine = [origin for origin, _ in died if origin[1] == partition and origin[2] >= first]
+    assert len(mine) >= _LIMIT, f"only {len(mine)} dead letters before the partition stopped"
+    lab.workload.ledger.letters[service] += len(mine)
+    (process,) = lab.processes(service)
+    await asyncio.to_thread(process.end)
+    where = (lab.prefix + service, lab.prefix + topic, partition, first + _FLOOD)
+    await asyncio.to_thread(lab.broker.move_group, *where)
+    await lab.restart(process)
 
 
 @asynccontextmanager
@@ -91,3 +130,19 @@ async def _dead(lab: Distributed, topic: str, service: str) -> list[tuple[Origin
     finally:
         await consumer.stop()
     return found
+
+
+async def _committed(lab: Distributed, service: str, topic: str, partition: int) -> int | None:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=lab.broker.bootstrap,
+        group_id=lab.prefix + service,
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        at = TopicPartition(lab.prefix + topic, partition)
+        consumer.assign([at])
+        offset: int | None = await consumer.committed(at)
+        return offset
+    finally:
+        await consumer.stop()
