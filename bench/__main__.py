@@ -11,10 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import delivery, intake, memory, page, scoring, trigger
+from bench import delivery, end_to_end, intake, latency, memory, page, scoring, trigger
 from bench.measuring import machine, measured_core
 from bench.results import Result
 from deploy.local.process import MissingPart, interruptible
+from shared.telemetry import configure_logging
 
 RESULT = Path("build/bench/bench.json")
 _SECONDS = 3.0
@@ -37,6 +38,8 @@ PARTS: dict[str, Callable[[float], list[Result]]] = {
     "trigger": trigger.run,
     "page": page.run,
     "delivery": delivery.run,
+    "latency": latency.run,
+    "end-to-end": end_to_end.run,
     "memory": memory.run,
 }
 
@@ -44,6 +47,7 @@ PARTS: dict[str, Callable[[float], list[Result]]] = {
 def main() -> None:
     """Exit 0 whatever was measured; with --strict 1 when a goal was missed, so that noise fails nobody's build."""
     options = _options()
+    configure_logging("warning", json=False)
     console = Console(highlight=False)
     results: list[Result] = []
     try:

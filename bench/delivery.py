@@ -60,7 +60,8 @@ async def _run(system: System, way: Way, seconds: float) -> list[Result]:
         secrets = _define(system, receiver)
         bare = system.server.create_database(system.database_url)
         ours, plain = [], []
-        alerting = _serve(system)
+        alerting = system.serve("alerting")
+        alerting.wait_until("/health/ready")
         for _ in range(ROUNDS):
             count = int(PLAIN_PER_SECOND * seconds)
             other = system.start(
@@ -79,19 +80,10 @@ async def _run(system: System, way: Way, seconds: float) -> list[Result]:
     return _results(way, ours, plain, notes)
 
 
-def _serve(system: System) -> Running:
-    running = system.start(
-        ["services.cli", "serve", "alerting"],
-        name="alerting",
-        environment={"AFTERWORD_ALLOW_LOOPBACK": "yes"},
-    )
-    running.wait_until("/health/ready")
-    return running
-
-
 def _define(system: System, receiver: Receiver) -> dict[int, str]:
     """Put an endpoint for each port of the receiver through the real service; the secrets by port."""
-    running = _serve(system)
+    running = system.serve("alerting")
+    running.wait_until("/health/ready")
     secrets = {}
     for number, port in enumerate(receiver.ports):
         path = f"/v1/endpoints/e{number}"

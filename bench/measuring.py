@@ -4,7 +4,7 @@ import contextlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ _LIBRARIES = (
     "uvloop",
 )
 _ROOT = Path(__file__).parents[1]
+_AVAILABLE = frozenset(os.sched_getaffinity(0))  # before anything is pinned
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def memory(pid: int) -> Memory:
 
 def cores() -> tuple[set[int], set[int]]:
     """The one core of the measured process, and those of everything else; the same core where there is but one."""
-    available = sorted(os.sched_getaffinity(0))
+    available = sorted(_AVAILABLE)
     return {available[-1]}, set(available[:-1]) or {available[-1]}
 
 
 @contextlib.contextmanager
-def on_cores(chosen: set[int]) -> Iterator[None]:
+def on_cores(chosen: Set[int]) -> Iterator[None]:
     """Keep this thread, and every process it starts meanwhile, on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, chosen)
@@ -94,6 +95,11 @@ def measured_core() -> contextlib.AbstractContextManager[None]:
 def other_cores() -> contextlib.AbstractContextManager[None]:
     """Where broker, database and load run."""
     return on_cores(cores()[1])
+
+
+def any_core() -> contextlib.AbstractContextManager[None]:
+    """Wherever the system puts it, as on a machine in use."""
+    return on_cores(_AVAILABLE)
 
 
 def machine() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 
 from bench.events import encoded
-from bench.measuring import cpu_seconds, measured_core, other_cores
+from bench.measuring import any_core, cpu_seconds, measured_core, other_cores
 from deploy.local.kafka import KafkaBroker
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import ServerProcess, free_port
@@ -69,17 +69,27 @@ class System:
     environment: dict[str, str]
     _running: list[Running] = field(default_factory=list)
 
-    def serve(self, service: str) -> Running:
-        """Start one service on the measured core; not waited for."""
-        return self.start(["services.cli", "serve", service], name=service)
+    def serve(self, service: str, *, pinned: bool = True) -> Running:
+        """Start one service, which may send webhooks to this machine; not waited for."""
+        return self.start(
+            ["services.cli", "serve", service],
+            name=service,
+            environment={"AFTERWORD_ALLOW_LOOPBACK": "yes"},
+            pinned=pinned,
+        )
 
     def start(
-        self, module: Sequence[str], *, name: str, environment: Mapping[str, str] | None = None
+        self,
+        module: Sequence[str],
+        *,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        pinned: bool = True,
     ) -> Running:
-        """Start `python -m MODULE ARGUMENTS` on the measured core with a port of its own."""
+        """Start `python -m MODULE ARGUMENTS` with a port of its own: on the measured core, or not pinned on any."""
         port = free_port()
         own = {"AFTERWORD_PORT": str(port)} | dict(environment or {})
-        with measured_core():
+        with measured_core() if pinned else any_core():
             process = ServerProcess(
                 [sys.executable, "-m", *module],
                 output=self.directory / f"{name}.log",
