@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from shared import crash
 from shared.contracts.envelope import Received, decode_record
@@ -74,7 +74,16 @@ class LoopStatus:
 
 
 class _GaveUp(Exception):
-    """The partition was revoked or the process stops; nothing of the batch at hand is committed."""
+    """The partition was revoked or stopped, or the process stops. `end` is the offset that all is done up to, where
+    that is known; without it nothing of the batch at hand is committed."""
+
+    def __init__(self, end: int | None = None) -> None:
+        super().__init__()
+        self.end = end
+
+
+_Run: TypeAlias = defaultdict[TopicPartition, list[int]]
+"""The offsets of the records that failed in a row."""
 
 
 class Worker:
@@ -97,8 +106,8 @@ class Worker:
         self._subscriptions = subscriptions
         self._max_records = max_records
         self._poison_limit = poison_limit
-        self._undecodable_run: Counter[TopicPartition] = Counter()
-        self._failed_run: Counter[TopicPartition] = Counter()
+        self._undecodable_run: _Run = defaultdict(list)
+        self._failed_run: _Run = defaultdict(list)
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._stop = asyncio.Event()
 
@@ -180,15 +189,21 @@ class Worker:
             readable, end = await self._decode(partition, records, subscription)
             if readable:
                 await self._handle(partition, readable, subscription)
-            if end is not None:
-                crash.point(crash.Point.WORKER_AFTER_COMMIT)
-                await self._persist(partition, lambda: self._consumer.commit(partition, end))
-        except _GaveUp:
+            await self._commit(partition, records[0].offset, end)
+        except _GaveUp as gave_up:
+            with suppress(_GaveUp):
+                await self._commit(partition, records[0].offset, gave_up.end)
             await self._rewind(partition)
             return
         labels = (self._service, partition.topic)
         RECORDS_HANDLED.labels(*labels).inc(len(readable))
         BATCH_SECONDS.labels(*labels).observe(time.monotonic() - started)
+
+    async def _commit(self, partition: TopicPartition, first: int, end: int | None) -> None:
+        """Store how far the batch is done, unless nothing of it is."""
+        if end is not None and end > first:
+            crash.point(crash.Point.WORKER_AFTER_COMMIT)
+            await self._persist(partition, lambda: self._consumer.commit(partition, end))
 
     async def _decode(
         self, partition: TopicPartition, records: Sequence[Record], subscription: Subscription
@@ -202,11 +217,9 @@ class Worker:
             except UnknownMajor as error:
                 self._stop_partition(partition, str(error))
             except Exception as error:  # noqa: BLE001 - one record must never end the loop of all others
-                reason = str(error) if isinstance(error, Undecodable) else _told(error)
-                reason = f"undecodable: {reason}"
-                await self._give_up(partition, record, reason, self._undecodable_run)
+                end = await self._undecodable(partition, record, error, end)
             else:
-                self._undecodable_run[partition] = 0
+                self._undecodable_run[partition].clear()
                 if received is None:
                     RECORDS_SKIPPED.labels(self._service, partition.topic).inc()
                 else:
@@ -215,6 +228,19 @@ class Worker:
                 return readable, end
             end = record.offset + 1
         return readable, end
+
+    async def _undecodable(
+        self, partition: TopicPartition, record: Record, error: Exception, end: int | None
+    ) -> int | None:
+        """Give the record up; where to go on from when that stopped the partition, else `end`."""
+        reason = str(error) if isinstance(error, Undecodable) else _told(error)
+        try:
+            await self._give_up(partition, record, f"undecodable: {reason}", self._undecodable_run)
+        except _GaveUp as gave_up:
+            if gave_up.end is None:
+                raise
+            return gave_up.end
+        return end
 
     async def _handle(
         self, partition: TopicPartition, batch: Sequence[Received[Any]], subscription: Subscription
@@ -232,7 +258,7 @@ class Worker:
             else:
                 await self._alone(partition, batch[0], subscription, error)
         else:
-            self._failed_run[partition] = 0
+            self._failed_run[partition].clear()
 
     async def _alone(
         self,
@@ -252,7 +278,7 @@ class Worker:
             except Exception as again:  # noqa: BLE001 - counted; the last one is the reason of the dead letter
                 error = again
             else:
-                self._failed_run[partition] = 0
+                self._failed_run[partition].clear()
                 return
         reason = _told(error)
         log.error(
@@ -283,22 +309,24 @@ class Worker:
         partition: TopicPartition,
         record: Record,
         reason: str,
-        run: Counter[TopicPartition],
+        run: _Run,
     ) -> None:
-        """Dead-letter the record, or stop the partition when too many in a row say that it is not the records."""
-        run[partition] += 1
-        if run[partition] > self._poison_limit:
+        """Dead-letter the record, or stop the partition before the row when too many in a row say that it is not
+        the records: what came before them is done, and they are read again once the cause is mended."""
+        row = run[partition]
+        row.append(record.offset)
+        if len(row) > self._poison_limit:
             # Every workspace sees why a partition stopped: the reasons stand with the dead letters, each its owner's.
             self._stop_partition(
-                partition, f"{run[partition]} records in a row could not be handled: see the log"
+                partition, f"{len(row)} records in a row could not be handled: see the log"
             )
-            raise _GaveUp
+            raise _GaveUp(row[0])
         letter = dead_letter(record, self._service, reason)
         try:
             await self._persist(partition, lambda: self._producer.send([letter]))
         except Refused as refusal:
             self._stop_partition(partition, f"the dead-letter topic refused the record: {refusal}")
-            raise _GaveUp from refusal
+            raise _GaveUp(record.offset) from refusal
         RECORDS_DEAD.labels(self._service, partition.topic).inc()
         log.warning(
             "record_dead_lettered",
@@ -350,7 +378,8 @@ class Worker:
         assigned = self._consumer.assigned()
         for partition in [p for p in self.status.stopped if p in fetched or p not in assigned]:
             del self.status.stopped[partition]
-            del self._undecodable_run[partition], self._failed_run[partition]
+            self._undecodable_run.pop(partition, None)
+            self._failed_run.pop(partition, None)
         PARTITIONS_STOPPED.labels(self._service).set(len(self.status.stopped))
 
     async def _rewind(self, partition: TopicPartition) -> None:

@@ -45,9 +45,9 @@ class Bench:
         bury: Bury | None = None,
     ) -> None:
         self.stop = asyncio.Event()
-        self.consumer = FakeConsumer(
-            self.stop, {P0: [record(TOPIC, i, v) for i, v in enumerate(values)]}
-        )
+        self.consumer = FakeConsumer(self.stop)
+        if values:
+            self.consumer.then({P0: [record(TOPIC, i, v) for i, v in enumerate(values)]})
         self.producer = producer or FakeProducer()
         self.worker = Worker(
             "scoring",
@@ -147,6 +147,19 @@ async def test_undecodable_records_count_towards_the_limit_too() -> None:
     assert len(bench.producer.sent) == 3
     assert bench.consumer.stopped == [P0]
     assert bench.consumer.committed == {}
+
+
+@pytest.mark.parametrize("value", [b"bad", b"x"])
+async def test_what_came_before_the_row_that_stops_a_partition_is_done_and_the_row_comes_again(
+    value: bytes,
+) -> None:
+    handle = Flaky(poison=frozenset(range(2, 10)) if value == b"x" else frozenset())
+    bench = Bench(handle, b"ok", b"ok", *[value] * 8)
+    await bench.run()
+    assert sorted(offset for batch in handle.batches for offset in batch) == [0, 1]
+    assert bench.consumer.stopped == [P0]
+    assert bench.consumer.committed == {P0: 2}
+    assert len(bench.producer.sent) == 3
 
 
 async def test_a_good_record_between_resets_the_count() -> None:
