@@ -17,7 +17,7 @@ from bench.system import Running, System, backends, open_system
 
 ROUNDS = 3
 PER_SECOND = 2_500
-PLAIN_PER_SECOND = 250
+PLAIN_PER_SECOND = 100
 """How many deliveries a round has for each second that it should take."""
 _DEADLINE_SECONDS = 120.0
 _VERIFIED = 200

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import aiohttp
+import asyncpg
 import uvloop
 
 from bench.flow import METRIC, STORES, Invited, cost, held, listening, post, start
 from bench.measuring import other_cores
 from bench.receiver import Receiver, receiving
 from bench.results import Result
-from bench.system import KEY, Running, System, open_system
+from bench.system import Running, System, open_system
 
 RATE = int(os.environ.get("BENCH_RATE", "20"))
 """Purchases in a second, all of which invite and are answered. At half load the services have half a core between
@@ -31,6 +32,9 @@ _READING_SECONDS = 1.0
 """How long a customer looks at the page before answering."""
 _POLL_SECONDS = 0.02
 _PATIENCE_SECONDS = 30.0
+_COUNTED = """
+    SELECT dimensions ->> 'org', sum(n)::int FROM scoring.cells WHERE metric = $1 GROUP BY 1
+"""
 GOALS = {"event to invitation": 250.0, "answer to webhook": 500.0, "answer to score": None}
 
 
@@ -58,7 +62,7 @@ async def _run(system: System, seconds: float) -> list[Result]:
     ):
         services = start(system, receiver=receiver.url(0), pinned=True)
         async with listening(system.broker.url) as invited, asyncio.TaskGroup() as group:
-            poll = group.create_task(_poll(session, services["scoring"], seen))
+            poll = group.create_task(_poll(system.database_url, seen))
             group.create_task(_answer(session, services["ingest"], invited, seen, warm + count))
             began = time.perf_counter()
             spent = await cost(system, services)
@@ -69,6 +73,7 @@ async def _run(system: System, seconds: float) -> list[Result]:
             took = time.perf_counter() - began
             spent = {k: v - spent[k] for k, v in (await cost(system, services)).items()}
             poll.cancel()
+        _check_scores(services["scoring"], warm + count)
         told = _told(receiver)
         notes = held(services)
     notes |= {f"{name}_core": seconds / took for name, seconds in spent.items()}
@@ -107,19 +112,30 @@ async def _answer_one(
             raise RuntimeError(f"the answer about {event} was answered {answer.status}: {said}")
 
 
-async def _poll(session: aiohttp.ClientSession, scoring: Running, seen: Seen) -> None:
-    """Look at the score by store again and again; each answer more of a store is seen now."""
-    url = f"http://127.0.0.1:{scoring.port}/v1/scores"
-    query = {"metric": METRIC, "by": "org"}
-    while True:
-        await asyncio.sleep(_POLL_SECONDS)
-        headers = {"authorization": f"Bearer {KEY}"}
-        async with session.get(url, params=query, headers=headers) as answer:
-            items = (await answer.json())["items"]
-        at = time.time()
-        for item in items:
-            times = seen.scored[item["group"]["org"]]
-            times += [at] * (item["n"] - len(times))
+async def _poll(url: str, seen: Seen) -> None:
+    """Look at what scoring has committed by store, again and again; each answer more of a store is seen now.
+
+    It is what GET /v1/scores would add up, read without a request to the core that is measured.
+    """
+    connection = await asyncpg.connect(url)
+    try:
+        counted = await connection.prepare(_COUNTED)
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            rows = await counted.fetch(METRIC)
+            at = time.time()
+            for store, n in rows:
+                times = seen.scored[store]
+                times += [at] * (n - len(times))
+    finally:
+        await connection.close()
+
+
+def _check_scores(scoring: Running, count: int) -> None:
+    """The service itself must say of all answers what was seen of them."""
+    items = scoring.request("GET", f"/v1/scores?metric={METRIC}")["items"]
+    if [item["n"] for item in items] != [count]:
+        raise RuntimeError(f"{count} answers are scored as {items}")
 
 
 async def _arrived(receiver: Receiver, seen: Seen, count: int) -> None:
