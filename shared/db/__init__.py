@@ -2,15 +2,18 @@
 
 from shared.db.bulk import Upsert, claim_due, insert, load, lock
 from shared.db.engine import Database, Tx, now, open_database, wake
+from shared.db.prepared import Prepared, among
 from shared.db.types import BigId, Json, UtcDateTime
 
 __all__ = [
     "BigId",
     "Database",
     "Json",
+    "Prepared",
     "Tx",
     "Upsert",
     "UtcDateTime",
+    "among",
     "claim_due",
     "insert",
     "load",

@@ -12,14 +12,17 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import ARRAY
 
+from shared.db import postgresql
 from shared.db.engine import Tx, encode_json, now
+from shared.db.prepared import POSTGRESQL
 from shared.db.types import UtcDateTime
 
 _SQLITE_VARIABLES = 30_000
 _DIALECTS: dict[str, sa.Dialect] = {
-    "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
+    "postgresql": POSTGRESQL,
     "sqlite": sqlite.dialect(),
 }
 
@@ -41,7 +44,7 @@ async def insert(
     *,
     upsert: Upsert | None = None,
     returning: tuple[str, ...] = (),
-) -> list[sa.Row[Any]]:
+) -> list[Any]:
     """Insert the rows, all with the same columns, ignoring those that exist (or as `upsert` says).
 
     Returns the `returning` columns (plain text and numbers only) of the rows that were really written: a claim.
@@ -53,10 +56,9 @@ async def insert(
     arrays = tuple(_column(table.c[name], tx.dialect.name, rows) for name in columns)
     if tx.dialect.name == "postgresql":
         sql = _postgresql_insert(table, columns, upsert, returning)
-        result = await tx.exec_driver_sql(sql, arrays)
-        return list(result.all()) if returning else []
+        return await postgresql.fetch(tx, sql, arrays)
     values = list(zip(*arrays, strict=True))
-    written: list[sa.Row[Any]] = []
+    written: list[Any] = []
     step = max(1, _SQLITE_VARIABLES // len(columns))
     for start in range(0, len(values), step):
         chunk = values[start : start + step]
@@ -73,7 +75,7 @@ async def load(
     keys: Sequence[tuple[Any, ...]],
     *,
     lock: bool = False,
-) -> list[sa.Row[Any]]:
+) -> list[Any]:
     """The rows whose `by` columns equal one of the keys; with `lock`, locked for update in key order.
 
     A lock has no effect on SQLite, whose write transactions exclude each other anyway.
@@ -82,25 +84,31 @@ async def load(
         return []
     wanted = columns.c if isinstance(columns, sa.Table) else columns
     if tx.dialect.name == "postgresql":
-        statement = _by_arrays(tuple(wanted), tuple(by), lock)
-        values: dict[str, Any] = {
-            f"key_{place}": [key[place] for key in keys] for place in range(len(by))
-        }
-    else:
-        statement = _by_json(tuple(wanted), tuple(by))
-        values = {"keys": json.dumps(list(keys))}
-    return list((await tx.execute(statement, values)).all())
+        sql = _by_arrays(tuple(wanted), tuple(by), lock)
+        return await postgresql.fetch(tx, sql, list(zip(*keys, strict=True)))
+    statement = _by_json(tuple(wanted), tuple(by))
+    return list((await tx.execute(statement, {"keys": json.dumps(list(keys))})).all())
 
 
-async def lock(tx: Tx, table: sa.Table, keys: Sequence[tuple[Any, ...]]) -> None:
+async def lock(
+    tx: Tx,
+    table: sa.Table,
+    keys: Sequence[tuple[Any, ...]],
+    columns: Sequence[sa.ColumnElement[Any]] = (),
+) -> list[Any]:
     """Make sure a row stands for each primary key, then lock them in key order until the transaction ends.
 
-    The first contact with something locks too, because its row is inserted here.
+    Returns these columns of the rows that stood already. The first contact with something locks too, because its
+    row is inserted here.
     """
     by = list(table.primary_key.columns)
+    names = tuple(column.name for column in by)
     ordered = sorted(set(keys))
-    await insert(tx, table, [dict(zip((c.name for c in by), key, strict=True)) for key in ordered])
-    await load(tx, by, by, ordered, lock=True)
+    rows = [dict(zip(names, key, strict=True)) for key in ordered]
+    first = {tuple(row) for row in await insert(tx, table, rows, returning=names)}
+    return await load(
+        tx, columns or by, by, [key for key in ordered if key not in first], lock=True
+    )
 
 
 async def claim_due(
@@ -165,11 +173,10 @@ def _same(value: Any) -> Any:
 @lru_cache(maxsize=512)
 def _by_arrays(
     wanted: tuple[sa.ColumnElement[Any], ...], by: tuple[sa.Column[Any], ...], lock: bool
-) -> sa.Select[Any]:
+) -> str:
     """PostgreSQL's statement of `load`; building it costs more than running it, so it is built once."""
     arrays = [
-        sa.bindparam(f"key_{place}", type_=postgresql.ARRAY(column.type))
-        for place, column in enumerate(by)
+        sa.bindparam(f"key_{place}", type_=ARRAY(column.type)) for place, column in enumerate(by)
     ]
     names = (sa.column(f"key_{place}", column.type) for place, column in enumerate(by))
     sought = sa.func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
@@ -177,7 +184,8 @@ def _by_arrays(
     statement = sa.select(*wanted).join(sought, matches)
     if lock:
         statement = statement.order_by(*by).with_for_update(of=by[0].table)
-    return statement
+    compiled = statement.compile(dialect=_DIALECTS["postgresql"])
+    return str(compiled)
 
 
 @lru_cache(maxsize=512)
