@@ -1,6 +1,6 @@
 """The database of one service; the only place that knows whether it is PostgreSQL or SQLite."""
 
-from shared.db.bulk import Upsert, claim_due, insert, load, lock
+from shared.db.bulk import Upsert, claim_due, delete, insert, load, lock
 from shared.db.engine import Database, Tx, now, open_database, wake
 from shared.db.prepared import Prepared, among
 from shared.db.types import BigId, Json, UtcDateTime
@@ -15,6 +15,7 @@ __all__ = [
     "UtcDateTime",
     "among",
     "claim_due",
+    "delete",
     "insert",
     "load",
     "lock",

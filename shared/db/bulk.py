@@ -111,6 +111,20 @@ async def lock(
     )
 
 
+async def delete(
+    tx: Tx, table: sa.Table, by: Sequence[sa.Column[Any]], keys: Sequence[tuple[Any, ...]]
+) -> None:
+    """Delete the rows whose `by` columns equal one of the keys."""
+    if not keys:
+        return
+    if tx.dialect.name == "postgresql":
+        sql = _delete_by_arrays(table, tuple(by))
+        await postgresql.fetch(tx, sql, list(zip(*keys, strict=True)))
+        return
+    wanted = sa.tuple_(*by).in_(_sought_by_json(len(by)))
+    await tx.execute(sa.delete(table).where(wanted), {"keys": json.dumps(list(keys))})
+
+
 async def claim_due(
     tx: Tx,
     table: sa.Table,
@@ -175,17 +189,29 @@ def _by_arrays(
     wanted: tuple[sa.ColumnElement[Any], ...], by: tuple[sa.Column[Any], ...], lock: bool
 ) -> str:
     """PostgreSQL's statement of `load`; building it costs more than running it, so it is built once."""
+    sought, matches = _sought_by_arrays(by)
+    statement = sa.select(*wanted).join(sought, matches)
+    if lock:
+        statement = statement.order_by(*by).with_for_update(of=by[0].table)
+    return str(statement.compile(dialect=POSTGRESQL))
+
+
+@lru_cache(maxsize=64)
+def _delete_by_arrays(table: sa.Table, by: tuple[sa.Column[Any], ...]) -> str:
+    _, matches = _sought_by_arrays(by)
+    return str(sa.delete(table).where(matches).compile(dialect=POSTGRESQL))
+
+
+def _sought_by_arrays(
+    by: tuple[sa.Column[Any], ...],
+) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
+    """The keys as a table made of one array per column, and what makes a row one of them."""
     arrays = [
         sa.bindparam(f"key_{place}", type_=ARRAY(column.type)) for place, column in enumerate(by)
     ]
     names = (sa.column(f"key_{place}", column.type) for place, column in enumerate(by))
     sought = sa.func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
-    matches = sa.and_(*(column == key for column, key in zip(by, sought.c, strict=True)))
-    statement = sa.select(*wanted).join(sought, matches)
-    if lock:
-        statement = statement.order_by(*by).with_for_update(of=by[0].table)
-    compiled = statement.compile(dialect=_DIALECTS["postgresql"])
-    return str(compiled)
+    return sought, sa.and_(*(column == key for column, key in zip(by, sought.c, strict=True)))
 
 
 @lru_cache(maxsize=512)
@@ -194,9 +220,13 @@ def _by_json(
 ) -> sa.Select[Any]:
     """SQLite's statement of `load`. It scans the whole table for a row in several VALUES, and takes the index for
     a row in a subquery."""
+    return sa.select(*wanted).where(sa.tuple_(*by).in_(_sought_by_json(len(by))))
+
+
+def _sought_by_json(columns: int) -> sa.Select[Any]:
     each = sa.func.json_each(sa.bindparam("keys", type_=sa.Text)).table_valued("value")
-    parts = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(len(by)))
-    return sa.select(*wanted).where(sa.tuple_(*by).in_(sa.select(*parts)))
+    parts = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(columns))
+    return sa.select(*parts)
 
 
 def _conflict(table: sa.Table, upsert: Upsert | None, returning: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +36,10 @@ Tx = AsyncConnection
 _WAKE = "afterword.wake"
 
 
+class _Rehearsed(Exception):
+    """Ends a transaction that was never meant to last."""
+
+
 @dataclass
 class Database:
     """One service's database. `begin` writes, `read` only reads; neither may span a network call."""
@@ -59,6 +63,14 @@ class Database:
             yield tx
         for name in with_wake:
             self._signals[name].notify()
+
+    @asynccontextmanager
+    async def rehearse(self) -> AsyncIterator[Tx]:
+        """A write transaction that is rolled back at its end: what it would do can be told, and nothing is done."""
+        with suppress(_Rehearsed):
+            async with self.begin() as tx:
+                yield tx
+                raise _Rehearsed
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:

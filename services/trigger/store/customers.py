@@ -43,7 +43,7 @@ async def save_customers(tx: Tx, batch: Sequence[Received[CustomerChanged]]) -> 
     ]
     upsert = Upsert(("workspace", "id"), replace=("revision", "document"), newer="revision")
     written = await insert(tx, customers, rows, upsert=upsert, returning=("workspace", "id"))
-    await save_position(tx, batch[-1])
+    await _save_positions(tx, {received.record.at: received for received in batch}.values())
     return [(row.workspace, row.id) for row in written]
 
 
@@ -71,13 +71,21 @@ async def is_fresh(tx: Tx, now: datetime) -> bool:
 
 async def save_position(tx: Tx, last: Received[CustomerChanged]) -> None:
     """Note that the partition was read up to this record, itself included."""
-    row = {
-        "topic": last.record.topic,
-        "partition": last.record.partition,
-        "next_offset": last.record.offset + 1,
-        "appended_at": last.appended_at,
-    }
+    await _save_positions(tx, [last])
+
+
+async def _save_positions(tx: Tx, lasts: Iterable[Received[CustomerChanged]]) -> None:
+    """Note up to which record, itself included, each partition was read; one record for each."""
+    rows = [
+        {
+            "topic": last.record.topic,
+            "partition": last.record.partition,
+            "next_offset": last.record.offset + 1,
+            "appended_at": last.appended_at,
+        }
+        for last in sorted(lasts, key=lambda last: last.record.partition)
+    ]
     upsert = Upsert(
         ("topic", "partition"), replace=("next_offset", "appended_at"), newer="next_offset"
     )
-    await insert(tx, positions, [row], upsert=upsert)
+    await insert(tx, positions, rows, upsert=upsert)

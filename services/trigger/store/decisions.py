@@ -10,7 +10,7 @@ from services.trigger.occasions import Occasion
 from services.trigger.store.events import snapshot_json
 from services.trigger.tables import decisions, holds
 from services.trigger.verdicts import Outcome, Verdict
-from shared.db import Tx, Upsert, claim_due, insert, load
+from shared.db import Tx, Upsert, claim_due, delete, insert, load
 
 DECIDED = "decided"
 """The signal that decisions were made; `?wait=` listens to it."""
@@ -73,10 +73,8 @@ async def save_verdicts(
 
 async def release_holds(tx: Tx, held: Sequence[tuple[str, str, str, str]]) -> None:
     """Let go of transactions that these decisions held."""
-    if held:
-        h = holds.c
-        keys = sa.tuple_(h.workspace, h.trigger, h.transaction_key, h.decision)
-        await tx.execute(sa.delete(holds).where(keys.in_(held)))
+    h = holds.c
+    await delete(tx, holds, (h.workspace, h.trigger, h.transaction_key, h.decision), held)
 
 
 def _row(row: Any, verdict: Verdict, now: datetime, occasion: Occasion | None) -> dict[str, Any]:
