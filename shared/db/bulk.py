@@ -1,4 +1,4 @@
-"""Whole batches in one statement: insert, upsert, load by key, lock and claim; both dialects in one place.
+"""Whole batches in one statement: insert, upsert, load, delete and lock by key; both dialects in one place.
 
 PostgreSQL takes a batch as one array per column (`unnest`), so that a statement's text, and with it its plan,
 does not depend on the size of the batch; SQLite takes chunks of VALUES.
@@ -7,7 +7,6 @@ does not depend on the size of the batch; SQLite takes chunks of VALUES.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +15,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.db import postgresql
-from shared.db.engine import Tx, encode_json, now
+from shared.db.engine import Tx, encode_json
 from shared.db.prepared import POSTGRESQL
 from shared.db.types import UtcDateTime
 
@@ -123,41 +122,6 @@ async def delete(
         return
     wanted = sa.tuple_(*by).in_(_sought_by_json(len(by)))
     await tx.execute(sa.delete(table).where(wanted), {"keys": json.dumps(list(keys))})
-
-
-async def claim_due(
-    tx: Tx,
-    table: sa.Table,
-    *,
-    due: sa.Column[Any],
-    leased_until: sa.Column[Any],
-    where: sa.ColumnElement[bool],
-    limit: int,
-    lease_seconds: float,
-    order_by: Sequence[sa.ColumnElement[Any]] = (),
-) -> list[sa.Row[Any]]:
-    """Lease up to `limit` rows that are due and not leased, skipping what another worker holds.
-
-    The caller does its work outside this transaction and records it before the lease ends; rows of a worker
-    that died are due again when their lease has passed. Times are the database's.
-    """
-    at = await now(tx)
-    free = sa.or_(leased_until.is_(None), leased_until <= at)
-    keys = list(table.primary_key.columns)
-    picked = (
-        sa.select(*keys)
-        .where(where, due <= at, free)
-        .order_by(*(order_by or (due,)))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    statement = (
-        sa.update(table)
-        .where(sa.tuple_(*keys).in_(picked))
-        .values({leased_until.name: at + timedelta(seconds=lease_seconds)})
-        .returning(*table.c)
-    )
-    return list((await tx.execute(statement)).all())
 
 
 def _column(column: sa.Column[Any], dialect: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:

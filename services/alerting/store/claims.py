@@ -11,7 +11,7 @@ from services.alerting.definitions import ENDPOINT
 from services.alerting.rules.sending import Room
 from services.alerting.store.endpoints import Endpoint, EndpointKey, load_targets
 from services.alerting.tables import attempts, definitions, deliveries, messages
-from shared.db import Tx, Upsert, claim_due, insert, load, now
+from shared.db import Due, Tx, Upsert, insert, load, now
 
 _CHANGED = (
     "state",
@@ -81,14 +81,14 @@ async def claim(
         for room in rooms
     ]
     candidates = sa.union_all(*(sa.select(arm) for arm in arms))
-    rows = await claim_due(
-        tx,
+    due = Due(
         deliveries,
         due=d.due_at,
         leased_until=d.leased_until,
         where=sa.and_(d.state == "pending", sa.tuple_(d.workspace, d.id).in_(candidates)),
-        limit=sum(room.places for room in rooms),
-        lease_seconds=lease_seconds,
+    )
+    rows = await due.claim(
+        tx, limit=sum(room.places for room in rooms), lease_seconds=lease_seconds
     )
     return at, await _with_bodies(tx, rows, at)
 

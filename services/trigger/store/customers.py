@@ -11,10 +11,15 @@ from services.trigger.verdicts import CustomerKey
 from shared.contracts.envelope import Received
 from shared.contracts.messages import CustomerChanged
 from shared.contracts.topics import Topic
-from shared.db import Tx, Upsert, insert, load
+from shared.db import Prepared, Tx, Upsert, insert, load
 
 LONGEST_LAG: Final = timedelta(seconds=30)
 """Nothing is released while our copy is further behind than this: a stop among the unread would be missed."""
+_READ_UP_TO = Prepared(
+    sa.select(freshness.c.read_up_to).where(
+        freshness.c.topic == sa.literal_column(f"'{Topic.CUSTOMERS}'")
+    )
+)
 
 
 async def load_customers(tx: Tx, keys: Iterable[CustomerKey]) -> dict[CustomerKey, CustomerChanged]:
@@ -64,9 +69,8 @@ async def save_freshness(tx: Tx, topic: Topic, read_up_to: datetime) -> None:
 
 async def is_fresh(tx: Tx, now: datetime) -> bool:
     """Whether the customers have been read up to 30 s ago or later; never before the first full read."""
-    statement = sa.select(freshness.c.read_up_to).where(freshness.c.topic == Topic.CUSTOMERS)
-    read_up_to = (await tx.execute(statement)).scalar()
-    return read_up_to is not None and now - read_up_to <= LONGEST_LAG
+    rows = await _READ_UP_TO.rows(tx)
+    return bool(rows) and now - rows[0].read_up_to <= LONGEST_LAG
 
 
 async def save_position(tx: Tx, last: Received[CustomerChanged]) -> None:

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from shared.db import (
     Database,
+    Due,
     Json,
     Prepared,
     Tx,
     Upsert,
     UtcDateTime,
     among,
-    claim_due,
     delete,
     insert,
     load,
@@ -47,6 +47,12 @@ locks = sa.Table(
     metadata,
     sa.Column("workspace", sa.Text, primary_key=True),
     sa.Column("id", sa.Text, primary_key=True),
+)
+DUE = Due(
+    things,
+    due=things.c.due_at,
+    leased_until=things.c.leased_until,
+    where=things.c.workspace == "acme",
 )
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -230,15 +236,7 @@ async def test_the_first_contact_locks_too(database: Database) -> None:
 
 
 async def claim(tx: Tx, limit: int = 10) -> list[str]:
-    rows = await claim_due(
-        tx,
-        things,
-        due=things.c.due_at,
-        leased_until=things.c.leased_until,
-        where=things.c.workspace == "acme",
-        limit=limit,
-        lease_seconds=30,
-    )
+    rows = await DUE.claim(tx, limit=limit, lease_seconds=30)
     return sorted(row.id for row in rows)
 
 
