@@ -138,10 +138,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """One loud line on what was not tested here, and what would change that."""
+) -> Iterator[None]:
+    """One loud line at the very end on what was not tested here, and what would change that."""
+    yield
     if missing := _missing(terminalreporter):
         parts = "; ".join(sorted(missing))
         terminalreporter.write_line(f"NOT TESTED for want of {parts}", red=True, bold=True)
