@@ -8,11 +8,10 @@ from services.trigger.rulebook import DimensionSource, Rulebook, Trigger
 from shared.conditions import MISSING, Path, read
 from shared.contracts.events import Event
 from shared.contracts.messages import CustomerChanged
+from shared.contracts.units import ORG
 from shared.contracts.values import CustomerSnapshot, Dimension, customer_facts
 
 MAX_KEY_CHARS = 255
-ORG = "org"
-"""The dimension whose values are units."""
 
 
 class Occasion(NamedTuple):

@@ -6,6 +6,9 @@ from typing import Any
 
 from shared.contracts.values import Dimension
 
+ORG = "org"
+"""The dimension whose values are units."""
+
 MAX_DEPTH = 16
 """Deeper trees are cut at the top; a circle of parents, which no service stores, ends here too."""
 

@@ -1,4 +1,4 @@
-"""The units above others, read level by level."""
+"""The units of a workspace: all of them, and those above others, read level by level."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,15 @@ from services.ingest.definitions import UNIT
 from services.ingest.tables import definitions
 from shared.contracts.units import MAX_DEPTH, UnitTree
 from shared.db import Tx, load
+from shared.definitions.store import list_definitions
+
+_MOST = 100_000
+
+
+async def tree(tx: Tx, workspace: str) -> UnitTree:
+    """All units, where they stand now."""
+    units = await list_definitions(tx, definitions, workspace, UNIT.name, limit=_MOST)
+    return UnitTree.of({unit.id: unit.document for unit in units})
 
 
 async def tree_above(tx: Tx, workspace: str, ids: Sequence[str]) -> UnitTree:
