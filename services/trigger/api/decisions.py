@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from services.trigger.api.context import Reached, Reader, WaitSeconds, first_rows
 from services.trigger.explanations import why
 from services.trigger.store import listing
+from services.trigger.store.units import view_of
 from services.trigger.verdicts import Outcome
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
 from shared.http.problems import not_found
@@ -67,7 +68,12 @@ async def list_decisions(
     async def look() -> list[Any]:
         async with context.database.read() as tx:
             return await listing.list_decisions(
-                tx, principal.workspace, wanted, before=after[0] if after else None, limit=limit + 1
+                tx,
+                principal.workspace,
+                await view_of(tx, principal.workspace, principal.data),
+                wanted,
+                before=after[0] if after else None,
+                limit=limit + 1,
             )
 
     rows = await first_rows(context, look, wait_seconds)
@@ -79,7 +85,8 @@ async def list_decisions(
 async def get_decision(id: str, context: Reached, principal: Reader) -> DecisionJson:
     """One decision with its whole trace."""
     async with context.database.read() as tx:
-        row = await listing.get_decision(tx, principal.workspace, id)
+        view = await view_of(tx, principal.workspace, principal.data)
+        row = await listing.get_decision(tx, principal.workspace, view, id)
     if row is None:
         raise not_found("decision", id)
     return _json(row)
