@@ -129,7 +129,8 @@ def read_document(
         return None, [
             _placed(prefix, field_error(item)) for item in error.errors(include_input=False)[:100]
         ]
-    errors = [_placed(prefix, problem) for problem in kind.check(document)]
+    named = document if document.id is not None else document.model_copy(update={"id": id})
+    errors = [_placed(prefix, problem) for problem in kind.check(named)]
     if document.kind not in (None, kind.name):
         errors.append(FieldError(f"{prefix}kind", f"is {document.kind!r}", kind.name))
     if id is not None and document.id not in (None, id):
