@@ -92,11 +92,16 @@ async def get_decision(id: str, context: Reached, principal: Reader) -> Decision
     return _json(row)
 
 
+def _brought_time(values: dict[str, Any]) -> datetime | None:
+    """The event's own time; of an event without one, the moment of its arrival is stored in its place."""
+    time: datetime | None = values.get("event_time")
+    return None if time == values["arrived_at"] else time
+
+
 def _json(row: Any) -> DecisionJson:
     values = dict(row._mapping)
     trace = values.get("trace") or []
     given_up = values["outcome"] == Outcome.DEAD_LETTERED
-    event_time = values.get("event_time")
     return DecisionJson(
         id=row.id,
         outcome=Outcome(row.outcome),
@@ -106,7 +111,7 @@ def _json(row: Any) -> DecisionJson:
             source=row.source,
             id=row.event,
             type=row.type,
-            time=event_time,
+            time=_brought_time(values),
             arrived_at=row.arrived_at,
         ),
         customer=row.customer,
