@@ -85,6 +85,12 @@ class Wish:
     id: str
     document: dict[str, Any]
     references: tuple[Reference, ...] = ()
+    at: str = ""
+    """Where it stands among the documents that were sent, e.g. `documents[2]`; empty when it came alone."""
+
+    def error(self, at: str, message: str, expected: str | None = None) -> FieldError:
+        """What is wrong with a field of it, for who sent it."""
+        return FieldError(f"{self.at}.{at}" if self.at else at, message, expected)
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ def read_document(
     if errors or wanted is None:
         return None, errors
     body = document.model_dump(mode="json", exclude={"kind", "id"}, exclude_none=True)
-    return Wish(kind, wanted, body, tuple(kind.references(document))), []
+    return Wish(kind, wanted, body, tuple(kind.references(document)), at), []
 
 
 def _placed(prefix: str, error: FieldError) -> FieldError:
