@@ -3,6 +3,7 @@
 from shared.db.bulk import Upsert, delete, insert, load, lock
 from shared.db.due import Due
 from shared.db.engine import Database, Tx, now, open_database, wake
+from shared.db.keys import key_rows, key_values
 from shared.db.prepared import Prepared, among
 from shared.db.types import BigId, Json, UtcDateTime
 
@@ -18,6 +19,8 @@ __all__ = [
     "among",
     "delete",
     "insert",
+    "key_rows",
+    "key_values",
     "load",
     "lock",
     "now",

@@ -4,7 +4,6 @@ PostgreSQL takes a batch as one array per column (`unnest`), so that a statement
 does not depend on the size of the batch; SQLite takes chunks of VALUES.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.db import postgresql
 from shared.db.engine import Tx, encode_json
+from shared.db.keys import key_rows, key_values
 from shared.db.prepared import POSTGRESQL
 from shared.db.types import UtcDateTime
 
@@ -86,7 +85,7 @@ async def load(
         sql = _by_arrays(tuple(wanted), tuple(by), lock)
         return await postgresql.fetch(tx, sql, list(zip(*keys, strict=True)))
     statement = _by_json(tuple(wanted), tuple(by))
-    return list((await tx.execute(statement, {"keys": json.dumps(list(keys))})).all())
+    return list((await tx.execute(statement, key_values("sqlite", keys))).all())
 
 
 async def lock(
@@ -120,8 +119,8 @@ async def delete(
         sql = _delete_by_arrays(table, tuple(by))
         await postgresql.fetch(tx, sql, list(zip(*keys, strict=True)))
         return
-    wanted = sa.tuple_(*by).in_(_sought_by_json(len(by)))
-    await tx.execute(sa.delete(table).where(wanted), {"keys": json.dumps(list(keys))})
+    wanted = sa.tuple_(*by).in_(sa.select(*key_rows("sqlite", by).c))
+    await tx.execute(sa.delete(table).where(wanted), key_values("sqlite", keys))
 
 
 def _column(column: sa.Column[Any], dialect: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -153,7 +152,7 @@ def _by_arrays(
     wanted: tuple[sa.ColumnElement[Any], ...], by: tuple[sa.Column[Any], ...], lock: bool
 ) -> str:
     """PostgreSQL's statement of `load`; building it costs more than running it, so it is built once."""
-    sought, matches = _sought_by_arrays(by)
+    sought, matches = _sought(by)
     statement = sa.select(*wanted).join(sought, matches)
     if lock:
         statement = statement.order_by(*by).with_for_update(of=by[0].table)
@@ -162,19 +161,13 @@ def _by_arrays(
 
 @lru_cache(maxsize=64)
 def _delete_by_arrays(table: sa.Table, by: tuple[sa.Column[Any], ...]) -> str:
-    _, matches = _sought_by_arrays(by)
+    _, matches = _sought(by)
     return str(sa.delete(table).where(matches).compile(dialect=POSTGRESQL))
 
 
-def _sought_by_arrays(
-    by: tuple[sa.Column[Any], ...],
-) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
-    """The keys as a table made of one array per column, and what makes a row one of them."""
-    arrays = [
-        sa.bindparam(f"key_{place}", type_=ARRAY(column.type)) for place, column in enumerate(by)
-    ]
-    names = (sa.column(f"key_{place}", column.type) for place, column in enumerate(by))
-    sought = sa.func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
+def _sought(by: tuple[sa.Column[Any], ...]) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
+    """The keys as a table, and what makes a row one of them."""
+    sought = key_rows("postgresql", by)
     return sought, sa.and_(*(column == key for column, key in zip(by, sought.c, strict=True)))
 
 
@@ -184,13 +177,7 @@ def _by_json(
 ) -> sa.Select[Any]:
     """SQLite's statement of `load`. It scans the whole table for a row in several VALUES, and takes the index for
     a row in a subquery."""
-    return sa.select(*wanted).where(sa.tuple_(*by).in_(_sought_by_json(len(by))))
-
-
-def _sought_by_json(columns: int) -> sa.Select[Any]:
-    each = sa.func.json_each(sa.bindparam("keys", type_=sa.Text)).table_valued("value")
-    parts = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(columns))
-    return sa.select(*parts)
+    return sa.select(*wanted).where(sa.tuple_(*by).in_(sa.select(*key_rows("sqlite", by).c)))
 
 
 def _conflict(table: sa.Table, upsert: Upsert | None, returning: tuple[str, ...]) -> str:
