@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from services.ingest import page
 from services.ingest.api import customers, definitions, previews, responses
 from services.ingest.api.checks import parked_checks
 from services.ingest.context import Context
@@ -12,6 +11,7 @@ from services.ingest.guesses import Guesses
 from services.ingest.intake.documentation import document_events
 from services.ingest.intake.http import EventsDoor
 from services.ingest.intake.inlets import inlet_subscriptions
+from services.ingest.page import page_routes
 from services.ingest.settings import Settings
 from services.ingest.tables import leases, outbox
 from services.ingest.worker import InvitationCopies
@@ -53,11 +53,15 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
             definition_routes(definitions.definition_context(lambda: ground.database)),
             previews.router,
             responses.router,
-            page.router,
             operation_routes(ground, outbox, checks=parked_checks(ground.database)),
         ]
         app = create_app(
-            "ingest", access=access, context=context, routers=routers, health=ground.health
+            "ingest",
+            access=access,
+            context=context,
+            routers=routers,
+            health=ground.health,
+            plain=page_routes(context),
         )
         document_events(app)
         door = EventsDoor(app, access, ground.producer, settings.in_flight_bytes)

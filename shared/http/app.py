@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 
 from shared.auth import Access
 from shared.errors import Unavailable
@@ -29,9 +30,16 @@ class Health:
 
 
 def create_app(
-    service: str, *, access: Access, context: Any, routers: Sequence[APIRouter], health: Health
+    service: str,
+    *,
+    access: Access,
+    context: Any,
+    routers: Sequence[APIRouter],
+    health: Health,
+    plain: Sequence[BaseRoute] = (),
 ) -> FastAPI:
-    """The application of one service. `context` is what its routes reach the database and settings by."""
+    """The application of one service. `context` is what its routes reach the database and settings by; `plain` are
+    routes past FastAPI, tried before all others."""
     app = FastAPI(
         title=f"Afterword {service}",
         version=VERSION,
@@ -48,6 +56,7 @@ def create_app(
     )
     app.state.access = access
     app.state.context = context
+    app.router.routes.extend(plain)
     app.include_router(health_routes(health))
     for router in routers:
         app.include_router(router)

@@ -14,9 +14,7 @@ from services.ingest.page import rendering
 from services.ingest.page.forms import Form, Unreadable, read_form
 from services.ingest.page.languages import choose, words
 from services.ingest.page.phrases import PHRASES
-from services.ingest.page.views import survey_view
 from services.ingest.page.visits import NoSuchPage
-from services.ingest.rules.answers import Reading
 from services.ingest.rules.questions import LANGUAGES, Survey
 from shared.errors import Unavailable
 from shared.telemetry import WRONG_TOKENS, log
@@ -61,33 +59,6 @@ def message(name: str, request: Request, language: str, **values: Any) -> Respon
     return rendering.answer("message.html", language, _STATUS.get(name, 200), **(standard | values))
 
 
-def survey_page(
-    request: Request,
-    survey: Survey,
-    form: Form,
-    reading: Reading,
-    *,
-    judged: frozenset[str] = frozenset(),
-    stop: str | None = None,
-    **values: Any,
-) -> Response:
-    """The survey with what was typed; 422 when a judged answer is wrong."""
-    language = language_of(request, form, survey.languages)
-    view = survey_view(survey, form, reading, judged, language)
-    shown_first = request.method != "POST"
-    return rendering.answer(
-        "survey.html",
-        language,
-        422 if view["errors"] else 200,
-        request=request if shown_first else None,
-        offered=survey.languages,
-        action=_action(request),
-        stop_href=f"{stop}?lang={language}" if stop else None,
-        **view,
-        **values,
-    )
-
-
 def thanks_page(request: Request, survey: Survey, language: str, **values: Any) -> Response:
     """Thanks in the survey's own words, if it has some."""
     own = {"text": words(survey.thanks, language).text} if survey.thanks else {}
@@ -130,15 +101,15 @@ async def _away(request: Request) -> Response:
     language = language_of(request, form)
     say = PHRASES[language]
     fields = [(name, value) for name, values in form.fields.items() for value in values]
-    repost = {"action": _action(request), "fields": fields, "button": say["again"]}
+    repost = {"action": action_of(request), "fields": fields, "button": say["again"]}
     return message("away", request, language, text=say["away_kept"], repost=repost)
 
 
-def _action(request: Request) -> str:
-    """Where the form goes: back to its own path, the token of a preview included."""
+def action_of(request: Request) -> str:
+    """Where the form goes: back to its own path, which as that of a right link holds nothing to be quoted, and the
+    token of a preview included."""
     token = request.query_params.get("token")
-    return (
-        request.url.path
-        if token is None
-        else str(request.url.include_query_params(token=token).replace(scheme="", netloc=""))
-    )
+    if token is None:
+        path: str = request.scope["path"]
+        return path
+    return str(request.url.include_query_params(token=token).replace(scheme="", netloc=""))

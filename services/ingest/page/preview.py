@@ -1,46 +1,36 @@
 """A survey as it will look, drafts included: by a short-lived signed link, and never storing anything."""
 
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
-from services.ingest.context import Context, InContext
-from services.ingest.page.answering import guarded, language_of, message, survey_page, thanks_page
+from services.ingest.context import Context
+from services.ingest.page.answering import language_of, message, thanks_page
+from services.ingest.page.asking import survey_page
 from services.ingest.page.forms import Form, preselected, read_form
+from services.ingest.page.pages import Pages
 from services.ingest.page.views import newly_applicable, reading_of
 from services.ingest.page.visits import NoSuchPage
 from services.ingest.rules.questions import Survey, read_survey
 from services.ingest.store import surveys
 from shared.db import now
 
-router = APIRouter(include_in_schema=False)
 
-
-@router.api_route("/s/preview/{survey}", methods=["GET", "HEAD"])
-async def show(survey: str, request: Request, context: InContext) -> Response:
+async def show(pages: Pages, request: Request) -> Response:
     """The latest version, whatever its state."""
-
-    async def work() -> Response:
-        previewed = await _previewed(context, survey, request.query_params.get("token", ""))
-        if previewed is None:
-            return message("expired", request, language_of(request))
-        form = preselected(previewed, request.query_params.get("answer"))
-        return survey_page(request, previewed, form, reading_of(previewed, form), preview=True)
-
-    return await guarded(request, context, work)
+    previewed = await _previewed(pages.context, request)
+    if previewed is None:
+        return message("expired", request, language_of(request))
+    form = preselected(previewed, request.query_params.get("answer"))
+    return survey_page(request, previewed, form, reading_of(previewed, form), preview=True)
 
 
-@router.post("/s/preview/{survey}")
-async def answer(survey: str, request: Request, context: InContext) -> Response:
+async def answer(pages: Pages, request: Request) -> Response:
     """The same questions and errors that a customer would see; the end stores nothing."""
-
-    async def work() -> Response:
-        form = read_form(await request.body())
-        previewed = await _previewed(context, survey, request.query_params.get("token", ""))
-        if previewed is None:
-            return message("expired", request, language_of(request, form))
-        return _answered(request, previewed, form)
-
-    return await guarded(request, context, work)
+    form = read_form(await request.body())
+    previewed = await _previewed(pages.context, request)
+    if previewed is None:
+        return message("expired", request, language_of(request, form))
+    return _answered(request, previewed, form)
 
 
 def _answered(request: Request, survey: Survey, form: Form) -> Response:
@@ -51,9 +41,10 @@ def _answered(request: Request, survey: Survey, form: Form) -> Response:
     return thanks_page(request, survey, language_of(request, form, survey.languages), preview=True)
 
 
-async def _previewed(context: Context, survey: str, text: str) -> Survey | None:
+async def _previewed(context: Context, request: Request) -> Survey | None:
     """The survey of a preview's token, None when it has expired. Raises `BadToken`, `NoSuchPage` for a customer's token."""
-    token = context.keys.verify(text)
+    survey = request.path_params["survey"]
+    token = context.keys.verify(request.query_params.get("token", ""))
     if (
         token.invitation
         or token.survey != survey

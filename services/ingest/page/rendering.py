@@ -1,13 +1,13 @@
 """Turns a template into an answer: one nonce per page, and headers that let the page do nothing but post its form."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.requests import Request
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from services.ingest.page.languages import HTML, NAMES
@@ -29,30 +29,73 @@ _STANDARD: Mapping[str, Any] = {
     "sign": "",
     "text": "",
 }
+_CUT: Final = secrets.token_urlsafe(32)
+"""Where a page is cut for its blanks. Nobody outside this process has seen it, so nobody can have typed it."""
 
 
-def answer(
-    template: str,
-    language: str,
-    status: int = 200,
-    *,
-    request: Request | None = None,
-    offered: tuple[str, ...] = (),
-    **values: Any,
-) -> HTMLResponse:
-    """The page. `request` and `offered` make the switch of languages, which keeps the path and loses nothing else."""
-    nonce = secrets.token_urlsafe(16)
+@dataclass(frozen=True)
+class Sheet:
+    """A page but for its blanks: what differs from one link, or from one opening of it, to the next.
+
+    `parts` are texts and names of blanks by turns.
+    """
+
+    parts: tuple[str, ...]
+    status: int
+    language: str
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.parts))
+
+
+def blank(name: str) -> Markup:
+    """What a template shows where `filled` puts the value of this name."""
+    return Markup(f"{_CUT}{name}{_CUT}")  # noqa: S704 - our own names, never what was typed
+
+
+def sheet(template: str, language: str, status: int = 200, **values: Any) -> Sheet:
+    """The page as a sheet, with the blank `nonce` and those that are among the values."""
     shown = {
         **_STANDARD,
-        "nonce": nonce,
+        "nonce": blank("nonce"),
         "language": language,
         "html_language": HTML[language],
         "say": PHRASES[language],
-        "switch": _switch(request, offered, language) if request is not None else (),
         **values,
     }
     page = _templates().get_template(template).render(shown)
-    return HTMLResponse(page, status, headers=_headers(nonce) | _extra(status, language))
+    return Sheet(tuple(page.split(_CUT)), status, language)
+
+
+def filled(sheet: Sheet, **values: str) -> HTMLResponse:
+    """The answer with a value in each blank."""
+    nonce = secrets.token_urlsafe(16)
+    escaped = {name: escape(value) for name, value in values.items()} | {"nonce": nonce}
+    parts = list(sheet.parts)
+    parts[1::2] = [escaped[name] for name in parts[1::2]]
+    headers = _headers(nonce) | _extra(sheet.status, sheet.language)
+    return HTMLResponse("".join(parts), sheet.status, headers=headers)
+
+
+def answer(template: str, language: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page that is shown once."""
+    return filled(sheet(template, language, status, **values))
+
+
+def switch(offered: Sequence[str], language: str) -> list[dict[str, Any]]:
+    """The switch of languages, whose addresses are the blanks `lang_` and the language."""
+    if len(offered) < 2:
+        return []
+    return [
+        {
+            "name": NAMES[other],
+            "html": HTML[other],
+            "current": other == language,
+            "href": blank(f"lang_{other}"),
+        }
+        for other in offered
+    ]
 
 
 def redirect(path: str) -> Response:
@@ -75,25 +118,6 @@ def _extra(status: int, language: str) -> dict[str, str]:
     return headers | ({"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {})
 
 
-def _switch(request: Request, offered: tuple[str, ...], language: str) -> list[dict[str, Any]]:
-    if len(offered) < 2:
-        return []
-    kept = [
-        (name, value)
-        for name, value in request.query_params.multi_items()
-        if name in ("answer", "token")
-    ]
-    return [
-        {
-            "name": NAMES[other],
-            "html": HTML[other],
-            "current": other == language,
-            "href": "?" + urlencode([*kept, ("lang", other)]),
-        }
-        for other in offered
-    ]
-
-
 @lru_cache(maxsize=1)
 def _templates() -> Environment:
     return Environment(
@@ -102,4 +126,5 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )

@@ -1,15 +1,24 @@
 """What a link leads to: the survey to show, or why there is none to answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+import msgspec
 
 from services.ingest.context import Context
+from services.ingest.page.kept import Kept
+from services.ingest.page.together import Together
 from services.ingest.rules.questions import Survey, read_survey
 from services.ingest.rules.responses import Closed, closed
-from services.ingest.store import invitations, responses, surveys
-from shared.db import Tx, now
+from services.ingest.store.links import Link, LinkState, link_states
+from services.ingest.store.surveys import survey_version
+from shared.db import Database
 from shared.errors import AfterwordError
 from shared.tokens import Token
+
+_MOST_KEPT: Final = 8 * 1024 * 1024
 
 
 class NoSuchPage(AfterwordError):
@@ -34,25 +43,48 @@ def read_token(context: Context, text: str) -> Token:
     return token
 
 
-async def visit(tx: Tx, token: Token, *, version: int | None) -> Visit:
-    """Look up all that a page of this link needs; writes nothing.
+class Visits:
+    """Looks links up, many in one statement, each time anew. A published version never changes, so those are kept
+    compiled; which of them is asked now is looked up with the link."""
 
-    `version` is the one that the customer was shown; what was never published is not taken from a form.
-    """
-    at = await now(tx)
-    answered = await responses.answer_of(tx, token.workspace, token.invitation) is not None
-    copy = await invitations.get_invitation(tx, token.workspace, token.invitation)
-    survey = await _survey(tx, token, version)
-    return Visit(token, survey, answered, _closed(token, at) or closed(copy, at))
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._links = Together(self._look_up)
+        self._published = Kept[Survey](_MOST_KEPT)
 
+    async def visit(self, token: Token, version: int | None = None) -> Visit:
+        """All that a page of this link needs; writes nothing.
 
-async def _survey(tx: Tx, token: Token, version: int | None) -> Survey | None:
-    if version is not None:
-        document = await surveys.survey_version(tx, token.workspace, token.survey, version)
-        if document is not None and document["state"] == "published":
-            return read_survey(token.survey, version, document)
-    found = await surveys.published_survey(tx, token.workspace, token.survey)
-    return read_survey(token.survey, *found) if found else None
+        `version` is the one that the customer was shown; what was never published is not taken from a form.
+        """
+        link = await self._links.ask(Link(token.workspace, token.invitation, token.survey))
+        survey = await self._survey(token, version, link.newest)
+        reason = _closed(token, link.at) or closed(link.copy, link.at)
+        return Visit(token, survey, link.answered, reason)
+
+    async def _look_up(self, links: Sequence[Link]) -> dict[Link, LinkState]:
+        async with self._database.read() as tx:
+            return await link_states(tx, links)
+
+    async def _survey(self, token: Token, shown: int | None, newest: int | None) -> Survey | None:
+        for version in (shown, newest):
+            if version is not None:
+                survey = await self._version(token.workspace, token.survey, version)
+                if survey is not None:
+                    return survey
+        return None
+
+    async def _version(self, workspace: str, id: str, version: int) -> Survey | None:
+        key = (workspace, id, version)
+        survey = self._published.get(key)
+        if survey is None:
+            async with self._database.read() as tx:
+                document = await survey_version(tx, workspace, id, version)
+            if document is None or document["state"] != "published":
+                return None
+            survey = read_survey(id, version, document)
+            self._published.put(key, survey, len(msgspec.json.encode(document)))
+        return survey
 
 
 def _closed(token: Token, at: datetime) -> Closed | None:

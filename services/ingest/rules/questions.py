@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from shared.conditions import Condition, parse
@@ -71,7 +72,7 @@ class Survey:
     intro: Texts | None = None
     thanks: Texts | None = None
 
-    @property
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """The page's languages that the survey is written in, its default first; all of them when it is in none."""
         written = {language.partition("-")[0] for language in self.title}

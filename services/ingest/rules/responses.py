@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from shared.contracts.keys import Key
@@ -75,7 +75,14 @@ class Answered:
 Closed = Literal["expired", "stopped"]
 
 
-def closed(invitation: InvitationChanged | None, at: datetime) -> Closed | None:
+class Standing(NamedTuple):
+    """How an invitation stands: all of it that decides whether it takes an answer."""
+
+    state: str
+    expires_at: datetime
+
+
+def closed(invitation: Standing | None, at: datetime) -> Closed | None:
     """Why an invitation takes no answer at this time, None when it does or when its copy is not here."""
     if invitation is None:
         return None

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 
 from services.ingest.rules import responses as rules
-from services.ingest.rules.responses import Answered, Closed, Joined, Response
+from services.ingest.rules.responses import Answered, Closed, Joined, Response, Standing
 from services.ingest.store import invitations
 from services.ingest.tables import outbox, responses
 from shared.contracts.values import Answer
@@ -67,7 +67,7 @@ async def submit(tx: Tx, answered: Answered, *, own: Joined | None, time_zone: s
     if known := await _known(tx, answered):
         return Outcome(known)
     at = await now(tx)
-    if reason := rules.closed(copy, at):
+    if reason := rules.closed(Standing(copy.state, copy.expires_at) if copy else None, at):
         return Outcome(None, closed=reason)
     response = rules.parked(answered, at)
     joined = rules.joined_with(copy) if copy else own

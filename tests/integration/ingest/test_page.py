@@ -4,8 +4,11 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from tests.integration.ingest.answering import SURVEY, Desk, invitation, open_desk
 
@@ -119,6 +122,109 @@ async def test_the_version_that_was_shown_is_the_one_that_is_answered(desk: Desk
         assert (await desk.answer(desk.token(id), **fields)).status_code == 303
     versions = {row.invitation: row.survey_version for row in await desk.stored()}
     assert versions == {"i-1": 1, "i-2": 2, "i-3": 2, "i-4": 2, "i-5": 2}
+
+
+async def test_what_is_asked_changes_with_the_next_opening(desk: Desk) -> None:
+    """Pages are made from what is kept, so each look must find out whether it still is what is asked."""
+    token, parked = desk.token("i-1"), desk.token("i-2")
+
+    async def opened(link: str = token) -> tuple[int, str]:
+        answer = await desk.browser.get(f"/s/{link}")
+        return answer.status_code, answer.text
+
+    for title in ("Your purchase", "Second", "Third"):
+        await desk.put_survey({**SURVEY, "title": {"en": title, "zh": "标题"}})
+        for link in (token, parked):
+            status, text = await opened(link)
+            assert (status, f"<h1>{title}</h1>" in text) == (200, True)
+    assert (await desk.api("DELETE", "/v1/surveys/buy")).status_code == 204
+    assert (await opened())[0] == 404
+    await desk.put_survey({**SURVEY, "state": "draft"})
+    assert (await opened())[0] == 404
+    await desk.put_survey()
+    assert (await opened())[0] == 200
+    await desk.hear(invitation("i-1", state="stopped"))
+    assert (await opened())[0] == 410
+    assert (await desk.answer(parked, recommend="9")).status_code == 303
+    assert "Thank you" in (await opened(parked))[1]
+
+
+async def test_what_one_workspace_asks_is_never_shown_in_another(desk: Desk) -> None:
+    question = {"id": "only", "kind": "csat", "text": {"en": "Theirs?"}}
+    other = {"title": {"en": "Others"}, "questions": [question]}
+    put = await desk.api("PUT", "/v1/surveys/buy", workspace="other", json=other)
+    assert put.status_code == 201
+    for _ in range(2):
+        mine, theirs = await asyncio.gather(
+            desk.browser.get(f"/s/{desk.token('i-1')}"),
+            desk.browser.get(f"/s/{desk.token('i-1', workspace='other')}"),
+        )
+        assert "Would you recommend us?" in mine.text
+        assert "Theirs?" not in mine.text
+        assert "Theirs?" in theirs.text
+        assert "Would you recommend us?" not in theirs.text
+
+
+async def test_links_opened_at_once_are_each_shown_their_own_page(desk: Desk) -> None:
+    for survey in ("one", "two", "gone"):
+        await desk.put_survey({**SURVEY, "title": {"en": f"About {survey}", "zh": "标题"}}, survey)
+    await desk.put_survey({**SURVEY, "title": {"en": "About two, again", "zh": "标题"}}, "two")
+    await desk.api("DELETE", "/v1/surveys/gone")
+    cases: dict[str, tuple[int, str, dict[str, Any]]] = {
+        "open": (200, "<h1>About one</h1>", {"survey": "one"}),
+        "newer": (200, "<h1>About two, again</h1>", {"survey": "two"}),
+        "gone": (404, "There is no survey here", {"survey": "gone"}),
+        "none": (404, "There is no survey here", {"survey": "none"}),
+        "other": (404, "There is no survey here", {"survey": "one", "workspace": "other"}),
+        "expired": (410, "This link has expired", {"survey": "one", "days": -1}),
+        "stopped": (410, "closed for you", {"survey": "one"}),
+        "answered": (200, "Thank you", {"survey": "one"}),
+    }
+    await desk.hear(*(invitation(f"stopped-{n}", state="stopped") for n in range(5)))
+    links = [
+        (name, n, desk.token(f"{name}-{n}", **link))
+        for n in range(5)
+        for name, (_, _, link) in cases.items()
+    ]
+    for name, _, token in links:
+        if name == "answered":
+            assert (await desk.answer(token, recommend="9")).status_code == 303
+    answers = await asyncio.gather(*(desk.browser.get(f"/s/{token}") for _, _, token in links))
+    for (name, n, token), answer in zip(links, answers, strict=True):
+        status, words, _ = cases[name]
+        assert (answer.status_code, words in answer.text) == (status, True), (name, n)
+        own = f'<form method="post" action="/s/{token}"' in answer.text
+        assert own == (f'href="/s/{token}/stop?lang=en"' in answer.text)
+        assert own == (name in ("open", "newer")), (name, n)
+
+
+async def test_a_page_costs_one_statement(desk: Desk) -> None:
+    await desk.hear(invitation("i-1"))
+    token = desk.token("i-1")
+    assert (await desk.browser.get(f"/s/{token}")).status_code == 200
+    statements = []
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        assert (await desk.browser.get(f"/s/{token}?lang=zh")).status_code == 200
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+    assert len(statements) == 1
+
+
+async def test_a_preselected_answer_stays_in_the_page_that_asked_for_it(desk: Desk) -> None:
+    token = desk.token("i-1")
+    for query, checked in (("9", "9"), ("3", "3"), ("", None), ("09", "9"), ("99", None)):
+        page = (await desk.browser.get(f"/s/{token}", params={"answer": query})).text
+        assert page.count(" checked") == (checked is not None)
+        assert checked is None or f'value="{checked}" checked' in page
+        assert f'href="?answer={query}&amp;lang=zh"' in page
+    assert 'href="?lang=zh"' in (await desk.browser.get(f"/s/{token}")).text
+    evil = (await desk.browser.get(f"/s/{token}", params={"answer": '"><b>'})).text
+    assert 'href="?answer=%22%3E%3Cb%3E&amp;lang=zh"' in evil
 
 
 async def test_no_byte_of_a_token_can_be_changed(database_url: str, tmp_path: Path) -> None:
