@@ -26,8 +26,11 @@ async def hold(tx: Tx, workspace: str, id: str) -> InvitationChanged | None:
 
     So an answer that parks and the copy that arrives cannot miss each other.
     """
+    found = await load(tx, [invitations.c.document], _KEY, [(workspace, id)], lock=True)
+    if found:
+        return _copy(found[0].document)
     await lock(tx, invitations, [(workspace, id)])
-    return await get_invitation(tx, workspace, id)
+    return await get_invitation(tx, workspace, id)  # it may have come meanwhile
 
 
 async def save_newer(

@@ -64,17 +64,16 @@ async def submit(tx: Tx, answered: Answered, *, own: Joined | None, time_zone: s
     copy = None
     if answered.invitation is not None:
         copy = await invitations.hold(tx, answered.workspace, answered.invitation)
-    if known := await _known(tx, answered):
-        return Outcome(known)
     at = await now(tx)
     if reason := rules.closed(Standing(copy.state, copy.expires_at) if copy else None, at):
-        return Outcome(None, closed=reason)
+        known = await _known(tx, answered)
+        return Outcome(known) if known else Outcome(None, closed=reason)
     response = rules.parked(answered, at)
     joined = rules.joined_with(copy) if copy else own
     if joined is not None:
         response = rules.submitted(response, joined, time_zone, at)
     if not await insert(tx, responses, [_row(response)], returning=("id",)):
-        return Outcome(await _known(tx, answered))  # another request was first by a moment
+        return Outcome(await _known(tx, answered))
     await _announce(tx, [response])
     return Outcome(response, fresh=True)
 
