@@ -1,4 +1,7 @@
-"""GET /s/{token} of the real ingest process against FastAPI + ORM + Jinja2, on the same rows of a real PostgreSQL."""
+"""GET /s/{token} of the real ingest process against FastAPI + ORM + Jinja2, on the same rows of a real PostgreSQL.
+
+Links that are opened at once share a look-up in the database; with one visitor at a time each has its own.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -45,7 +48,8 @@ _SURVEY = {
 
 def run(seconds: float) -> list[Result]:
     """Measure both servers by turns; `seconds` is how long each stretch of load lasts."""
-    samples: dict[str, list[Sample]] = {"ours": [], "plain": []}
+    many: dict[str, list[Sample]] = {"ours": [], "plain": []}
+    one: dict[str, list[Sample]] = {"ours": [], "plain": []}
     with open_system() as system:
         ingest = system.serve("ingest")
         ingest.wait_until("/health/ready")
@@ -55,13 +59,16 @@ def run(seconds: float) -> list[Result]:
         plain = system.start(["bench.plain_page"], name="plain-page")
         plain.wait_until("/health/ready")
         for _ in range(ROUNDS):
-            samples["plain"].append(_load(system, plain, tokens, seconds))
-            samples["ours"].append(_load(system, ingest, tokens, seconds))
-    return _results(samples["ours"], samples["plain"])
+            for samples, connections in ((many, CONNECTIONS), (one, 1)):
+                for name, server in (("plain", plain), ("ours", ingest)):
+                    samples[name].append(_load(system, server, tokens, connections, seconds))
+    return [*_many(many["ours"], many["plain"]), _one(one["ours"], one["plain"])]
 
 
-def _load(system: System, server: Running, tokens: Path, seconds: float) -> Sample:
-    arguments = (tokens, CONNECTIONS, WARM_SECONDS, seconds)
+def _load(
+    system: System, server: Running, tokens: Path, connections: int, seconds: float
+) -> Sample:
+    arguments = (tokens, connections, WARM_SECONDS, seconds)
     return load(system, server, "bench.page_load", arguments)
 
 
@@ -105,7 +112,7 @@ def _received(message: InvitationChanged) -> Received[InvitationChanged]:
     return Received(WORKSPACE, message.customer.id, message, record, None)
 
 
-def _results(ours: list[Sample], plain: list[Sample]) -> list[Result]:
+def _many(ours: list[Sample], plain: list[Sample]) -> list[Result]:
     return [
         Result(
             "page",
@@ -125,3 +132,14 @@ def _results(ours: list[Sample], plain: list[Sample]) -> list[Result]:
             middle(plain, "per_core"),
         ),
     ]
+
+
+def _one(ours: list[Sample], plain: list[Sample]) -> Result:
+    return Result(
+        "page",
+        "one visitor at a time, per second of CPU",
+        "pages/s",
+        middle(ours, "per_core"),
+        middle(plain, "per_core"),
+        notes={"ours": notes(ours), "baseline": notes(plain)},
+    )
