@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 @dataclass
 class Kept(Generic[V]):
-    """At most `most` characters of text in one process, by what each thing is said to hold."""
+    """Holds at most `most` characters, by what each thing is said to have."""
 
     most: int
     _things: OrderedDict[Hashable, tuple[V, int]] = field(default_factory=OrderedDict, init=False)

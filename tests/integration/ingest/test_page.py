@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -213,6 +214,17 @@ async def test_a_page_costs_one_statement(desk: Desk) -> None:
     finally:
         event.remove(Engine, "before_cursor_execute", count)
     assert len(statements) == 1
+
+
+async def test_the_metrics_name_the_route_and_never_the_link(desk: Desk) -> None:
+    token = desk.token("i-1")
+    for method, path in (("GET", ""), ("POST", ""), ("GET", "/thanks"), ("DELETE", "")):
+        await desk.browser.request(method, f"/s/{token}{path}")
+    measured = generate_latest().decode()
+    assert token not in measured
+    for route, status in (("", 200), ("", 422), ("/thanks", 303), ("", 405)):
+        labels = f'{{route="/s/{{token}}{route}",service="ingest",status="{status}"}}'
+        assert f"afterword_http_request_seconds_count{labels}" in measured
 
 
 async def test_a_preselected_answer_stays_in_the_page_that_asked_for_it(desk: Desk) -> None:
