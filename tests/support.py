@@ -1,15 +1,19 @@
-"""What many tests need: an access file with two workspaces, settings on it, and waiting with a deadline."""
+"""What many tests need: an access file with two workspaces, settings on it, the statements that are run, and waiting with a deadline."""
 
 import asyncio
 import base64
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
+import sqlalchemy as sa
 import yaml
 
 from shared.auth import mint_key
+from shared.db import postgresql
 
 T = TypeVar("T")
 TOKEN_KEYS = "test:" + base64.b64encode(b"k" * 32).decode()
@@ -55,3 +59,24 @@ async def eventually(
             return found
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         await asyncio.sleep(every)
+
+
+@contextmanager
+def statements_seen() -> Iterator[list[str]]:
+    """Collect the statements that this process runs meanwhile, through SQLAlchemy or past it."""
+    seen: list[str] = []
+    fetch = postgresql.fetch
+
+    def through(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        seen.append(statement)
+
+    async def past(connection: Any, statement: str, arguments: Sequence[Any]) -> list[Any]:
+        seen.append(statement)
+        return await fetch(connection, statement, arguments)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", through)
+    try:
+        with patch.object(postgresql, "fetch", past):
+            yield seen
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", through)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.ingest.definitions import SURVEY
 from services.ingest.rules.responses import Standing
 from services.ingest.tables import definitions, invitations, responses, survey_versions
-from shared.db import Tx, UtcDateTime, key_rows, key_values
+from shared.db import Prepared, Tx, UtcDateTime, key_rows, key_values
 
 
 class Link(NamedTuple):
@@ -33,12 +33,12 @@ class LinkState(NamedTuple):
 async def link_states(tx: Tx, links: Sequence[Link]) -> dict[Link, LinkState]:
     """The state of each link."""
     dialect = tx.dialect.name
-    rows = await tx.execute(_statement(dialect), key_values(dialect, links))
+    rows = await _statement(dialect).rows(tx, **key_values(dialect, links))
     return {Link(*row[:3]): _state(*row[3:]) for row in rows}
 
 
 @lru_cache(maxsize=2)
-def _statement(dialect: str) -> sa.Select[Any]:
+def _statement(dialect: str) -> Prepared:
     d, i, r, v = definitions.c, invitations.c, responses.c, survey_versions.c
     wanted = key_rows(dialect, (i.workspace, i.id, v.survey))
     workspace, invitation, survey = wanted.c
@@ -52,7 +52,7 @@ def _statement(dialect: str) -> sa.Select[Any]:
     copy = sa.select().where(i.workspace == workspace, i.id == invitation)
     newest = sa.select(v.version).where(*asked, *versions).order_by(v.version.desc()).limit(1)
     # Each says that it is about the row of `wanted`: left to guess, SQLAlchemy takes what is nested to be about any row.
-    return sa.select(
+    statement: sa.Select[Any] = sa.select(
         *wanted.c,
         sa.func.now(type_=UtcDateTime),
         sa.exists().where(r.workspace == workspace, r.invitation == invitation).correlate(wanted),
@@ -60,6 +60,7 @@ def _statement(dialect: str) -> sa.Select[Any]:
         copy.add_columns(i.document["expires_at"].as_string()).correlate(wanted).scalar_subquery(),
         newest.correlate(wanted).scalar_subquery(),
     )
+    return Prepared(statement)
 
 
 def _state(

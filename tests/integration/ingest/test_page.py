@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from tests.integration.ingest.answering import SURVEY, Desk, invitation, open_desk
+from tests.support import statements_seen
 
 
 @pytest.fixture
@@ -203,16 +202,8 @@ async def test_a_page_costs_one_statement(desk: Desk) -> None:
     await desk.hear(invitation("i-1"))
     token = desk.token("i-1")
     assert (await desk.browser.get(f"/s/{token}")).status_code == 200
-    statements = []
-
-    def count(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", count)
-    try:
+    with statements_seen() as statements:
         assert (await desk.browser.get(f"/s/{token}?lang=zh")).status_code == 200
-    finally:
-        event.remove(Engine, "before_cursor_execute", count)
     assert len(statements) == 1
 
 
