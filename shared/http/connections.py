@@ -1,16 +1,22 @@
 """One HTTP connection, as uvicorn has it, with what uvicorn leaves unbounded bounded: waiting, headers, connections."""
 
-import asyncio
+from functools import partial
 from typing import Any, ClassVar, Final
+from urllib.parse import unquote
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from shared.http.exchanges import Exchange
 from shared.http.problems import MEDIA_TYPE, Problem, unavailable
 from shared.telemetry import CONNECTIONS_REFUSED
 
 HEADER_SECONDS = 20.0
 """How long a client may take from the first byte of a request, or from connecting, to the end of its headers."""
+
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection may be idle between an answer and the first byte of the next request."""
 
 MAX_CONNECTIONS = 10_000
 _MAX_HEAD_BYTES = 64 * 1024
@@ -24,37 +30,8 @@ _TOO_SLOW = Problem(
 _TOO_MANY = unavailable("Too many connections are open; try again.")
 
 
-WHOLE = "afterword.whole_message"
-"""The ASGI extension of a request whose body is all here before its application runs: no need to wait for it."""
-
-_WHOLE: Final[dict[str, Any]] = {WHOLE: {}}
-
-
-class _OneWrite:
-    """A transport that gathers what is written in one turn of the loop: uvicorn writes the head of an answer and its
-    body apart, and each would be a system call and wake the client."""
-
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._soon = loop.call_soon
-        self._gathered: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._gathered:
-            self._soon(self._flush)
-        self._gathered.append(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        if gathered:
-            self._transport.write(b"".join(gathered))
+WHOLE: Final = "afterword.whole_body"
+"""The ASGI extension of a request whose body is all here: its `take` is a function that returns the body, once."""
 
 
 class _Trailers(list[tuple[bytes, bytes]]):
@@ -73,21 +50,25 @@ class Connection(HttpToolsProtocol):
 
     max_connections: ClassVar[int] = MAX_CONNECTIONS
     _trailers: ClassVar = _Trailers()
+    cycle: Exchange
     _answer = _NOT_HTTP
     _framing = 0
     """How many bytes came of this message beside its body; some of a pipelined one before may be counted too."""
+
+    _idle = False
+    """Whether the last request has its answer and nothing of another has come."""
 
     _waits_since: float | None = None
     _waits_after: Any = None
 
     def connection_made(self, transport: Any) -> None:
-        gathering: Any = _OneWrite(transport, self.loop)
-        super().connection_made(gathering)
+        super().connection_made(transport)
         if len(self.connections) > self.max_connections:
             self._refuse(_TOO_MANY)
 
     def data_received(self, data: bytes) -> None:
         self._framing += len(data)
+        self._idle = False
         super().data_received(data)
         if self._framing > _MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(_TOO_LONG)
@@ -96,8 +77,28 @@ class Connection(HttpToolsProtocol):
         if self._framing > _MAX_HEAD_BYTES and self._head_bytes() > _MAX_HEAD_BYTES:
             self._answer = _TOO_LONG
             raise _Refused
-        super().on_headers_complete()
+        self._read_head()
+        parser, before = self.parser, self.cycle
+        keep_alive = self.scope["http_version"] != "1.0" and parser.should_keep_alive()
+        done = partial(self.on_response_complete, self.scope)
+        self.cycle = exchange = Exchange(self, keep_alive=keep_alive, on_response=done)
+        if before is None or before.response_complete:
+            self._start_asgi_task(exchange, self.app)
+        else:  # a pipelined one
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
         self.headers = self._trailers
+
+    def _read_head(self) -> None:
+        scope, url = self.scope, httptools.parse_url(self.url)
+        version = self.parser.get_http_version()
+        if version != "1.1":
+            scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        path = url.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
 
     def on_body(self, body: bytes) -> None:
         self._framing -= len(body)
@@ -105,27 +106,45 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._framing = 0
-        self.scope["extensions"] = _WHOLE
         super().on_message_complete()
+        if not self.cycle.response_complete:
+            self.scope["extensions"] = {WHOLE: {"take": self.cycle.take}}
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls when the parser has stopped, whoever stopped it."""
         self._refuse(self._answer)
 
-    def hang_up_if_slow(self, at: float, seconds: float) -> None:
-        """To be called every now and then: end a connection that has owed a request for longer than this.
+    def on_response_complete(self, scope: Any = None) -> None:
+        """As uvicorn has it, without a timer for each answer: who is idle for too long is seen by the looks below."""
+        if scope is not None:
+            scope.pop("extensions", None)  # it refers to the exchange, which refers to it
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle = True
 
-        It owes one from its beginning, and again from the first byte after an answer (until then uvicorn's
-        keep-alive timer runs). Each look compares with the look before, so a request costs nothing for it.
+    def hang_up_if_slow(self, at: float, seconds: float) -> None:
+        """To be called every now and then: end a connection that has owed a request for longer than this, or has
+        been idle for longer than connections are kept.
+
+        It owes one from its beginning, and again from the first byte after an answer. Each look compares with the
+        look before, so a request costs nothing for it.
         """
         last = self.cycle
-        owes = last is None or (last.response_complete and self.timeout_keep_alive_task is None)
-        if not owes or self._waits_after is not last or self._waits_since is None:
-            self._waits_after = last
-            self._waits_since = at if owes else None
-        elif at - self._waits_since > seconds:
+        waits = self._idle or last is None or last.response_complete
+        after = (last, self._idle)
+        if not waits or self._waits_after != after or self._waits_since is None:
+            self._waits_after = after
+            self._waits_since = at if waits else None
+        elif at - self._waits_since > (self.timeout_keep_alive if self._idle else seconds):
             if self.transport.is_closing():
                 self.transport.abort()  # it does not take its last answer either
+            elif self._idle:
+                self.transport.close()
             else:
                 self._refuse(_TOO_SLOW)
 

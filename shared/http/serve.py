@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from shared.errors import AfterwordError, StartupError
 from shared.http.app import Health
-from shared.http.connections import HEADER_SECONDS, Connection
+from shared.http.connections import HEADER_SECONDS, KEEP_ALIVE_SECONDS, Connection
 from shared.telemetry import log
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -94,7 +94,7 @@ async def run(
         lifespan="off",
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=trusted_proxies,
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, int(grace_seconds) - 5),
         backlog=4096,
     )
