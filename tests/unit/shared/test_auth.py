@@ -93,6 +93,32 @@ def test_an_edit_is_noticed_and_a_broken_one_leaves_the_last_good_state(tmp_path
         assert access.authenticate(new["acme"]) is not None
 
 
+def test_whoever_was_recognised_is_forgotten_when_the_file_says_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "access.yaml"
+    old = write_access(path)
+    access = Access.load(path)
+    for _ in range(2):
+        assert authorised(access, f"Bearer {old['acme']}", Scope.EVENTS_WRITE).workspace == "acme"
+        assert access.recognise(f"Bearer {old['acme']}x") is None
+        assert access.recognise(f"Basic {old['acme']}") is None
+        assert access.recognise("é \ud800") is None
+    write_access(path)
+    os.utime(path, ns=(1, 1))
+    assert access.recognise(f"Bearer {old['acme']}") is None
+
+
+def test_one_key_written_in_many_ways_fills_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "_MOST_RECOGNISED", 10)
+    keys = write_access(tmp_path / "access.yaml")
+    access = Access.load(tmp_path / "access.yaml")
+    for n in range(100):
+        assert access.recognise(f"Bearer {' ' * n}{keys['acme']}") is not None
+        assert access.recognise(f"Bearer {n}") is None
+    assert len(access._recognised) <= 10
+
+
 BAD: list[tuple[Any, str]] = [
     ("workspaces: [", "not YAML"),
     ({"workspaces": [{"id": "A B"}]}, "workspaces.0.id"),
