@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -34,13 +34,12 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-@dataclass(slots=True)
-class Intake:
+class Intake(msgspec.Struct):
     """The events of a request in their order; `bad` holds the errors of each refused one by its index."""
 
     batch: bool
-    good: list[Good] = field(default_factory=list)
-    bad: dict[int, list[FieldError]] = field(default_factory=dict)
+    good: list[Good] = []
+    bad: dict[int, list[FieldError]] = {}
 
     def problem(self) -> Problem:
         """422 with every bad event. Only for an intake that has some."""
@@ -69,6 +68,8 @@ class Intake:
 def read_request(headers: Mapping[bytes, bytes], body: bytes, now: datetime) -> Intake:
     """Read a request in any of the three modes. Raises a 400, 413, 415 or 422 `Problem` for what is no request at all."""
     content_type = headers.get(b"content-type", b"").decode("latin-1")
+    if content_type == STRUCTURED:
+        return _single(body, now)
     media = media_type(content_type)
     if media in (STRUCTURED, BATCH):
         _utf8(content_type)
@@ -92,11 +93,11 @@ def _single(body: bytes, now: datetime) -> Intake:
     if len(body) > MAX_EVENT_BYTES:
         raise Problem(413, "too-large", f"An event may have at most {MAX_EVENT_BYTES:,} bytes.")
     _not_slow(body)
-    intake = Intake(batch=False)
-    _take(intake, 0, body, now)
-    if intake.bad:
-        _must_be_json(body)
-    return intake
+    found = read_event(body, now)
+    if isinstance(found, Good):
+        return Intake(batch=False, good=[found])
+    _must_be_json(body)
+    return Intake(batch=False, bad={0: found})
 
 
 def _must_be_json(body: bytes) -> None:
@@ -125,7 +126,11 @@ def _batch(body: bytes, now: datetime) -> Intake:
     items = _items(body)
     intake = Intake(batch=True)
     for index, item in enumerate(items):
-        _take(intake, index, bytes(item), now)
+        found = read_event(bytes(item), now)
+        if isinstance(found, Good):
+            intake.good.append(found)
+        else:
+            intake.bad[index] = found
     return intake
 
 
@@ -150,14 +155,6 @@ def _items(body: bytes) -> list[msgspec.Raw]:
             f"The batch has {len(items):,} events; at most {MAX_ITEMS:,} are taken at once.",
         )
     return items
-
-
-def _take(intake: Intake, index: int, value: bytes, now: datetime) -> None:
-    found = read_event(value, now)
-    if isinstance(found, Good):
-        intake.good.append(found)
-    else:
-        intake.bad[index] = found
 
 
 def accepted_json(intake: Intake) -> dict[str, Any]:

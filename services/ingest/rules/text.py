@@ -18,6 +18,20 @@ _NEVER = re.compile(
 )
 
 
+_KINDS = bytes(
+    ord("0")
+    if c in b"0123456789"
+    else ord("e")
+    if c in b"eE"
+    else ord("{")
+    if c in b"{["
+    else ord(" ")
+    for c in range(256)
+)
+_SIGNS = b"+-"
+_TOO_MANY_DIGITS = b"0" * len(str(_LARGEST))
+
+
 def allowed(text: str) -> bool:
     """Whether a text may name something: no control character and no noncharacter, as CloudEvents has it."""
     return text.isprintable() or _NEVER.search(text) is None
@@ -35,6 +49,21 @@ def fits(value: Any, nesting: int = MAX_NESTING) -> bool:
         elif kind is int and not -_LARGEST < each < _LARGEST:
             return False
     return True
+
+
+def surely_fits(data: bytes) -> bool:
+    """Whether a look at its bytes is enough to say of JSON that it is an object and fits; made for the hot path too.
+
+    False says nothing: what looks like too many digits, too large an exponent or too deep may stand in a text.
+    """
+    kinds = data.translate(_KINDS, _SIGNS)
+    return (
+        data[0] == ord("{")
+        and kinds.count(b"{") <= MAX_NESTING
+        # `in` would cost twice as much: it asks first whether the pattern is a number.
+        and kinds.find(_TOO_MANY_DIGITS) < 0
+        and kinds.find(b"0e000") < 0
+    )
 
 
 def trouble(value: Any, at: str, nesting: int = MAX_NESTING) -> tuple[str, str, str] | None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from services.ingest.rules import events
 from services.ingest.rules.binding import from_binary, percent_decoded
 from services.ingest.rules.events import Good, read_event
+from services.ingest.rules.text import surely_fits
 from shared.contracts.events import MAX_EVENT_BYTES, decode_event
 from shared.contracts.values import Transaction
 from shared.http.problems import FieldError
@@ -182,6 +183,36 @@ documents = st.dictionaries(
 ).map(lambda changes: EVENT | changes)
 
 
+PIECES = [
+    *(b"0", b"1", b"12", b"-", b"+", b".", b"e", b"E", b"e9", b"E-12", b"e308", b"9" * 20),
+    *(
+        b'"',
+        b'"a"',
+        b'"\\ud83d\\ude00"',
+        b"\\",
+        b"\\u",
+        b"\\ud800",
+        b"\\u0000",
+        b"\\n",
+        b"\xe8\x8c\xb6",
+    ),
+    *(
+        b"\xe8",
+        b"\xff",
+        b"\x00",
+        b"\x1f",
+        b"\x7f",
+        b"\xed\xa0\x80",
+        b" ",
+        b"\n",
+        b"true",
+        b"null",
+        b"nul",
+    ),
+    *(b"[", b"]", b"{", b"}", b",", b":", b'"b":', b"[1,2]", b'{"c":1}', b"[" * 20, b"]" * 20),
+]
+
+
 def mangled(document: dict[str, Any], cut: int, junk: bytes) -> bytes:
     value = json.dumps(document, ensure_ascii=cut % 2 == 0).encode("utf-8", "surrogatepass")
     return (
@@ -195,9 +226,12 @@ def mangled(document: dict[str, Any], cut: int, junk: bytes) -> bytes:
 @given(
     documents,
     st.integers(0, 500),
-    st.sampled_from([b"", b"", b"\xff", b",", b"}", b"\\u0000", b"9" * 400]),
+    st.sampled_from(
+        [b"", b"", b"\xff", b",", b"}", b"\\u0000", b"\\ud800", b"9" * 400, b"1e999", b"0e-0400"]
+    ),
 )
 @example(EVENT | {"data": {"a": 10**300}}, 0, b"")
+@example(EVENT | {"data": {"a": 1, "b": "\\"}}, 153, b"e999")
 def test_what_is_accepted_can_be_read_by_all_who_follow(
     document: dict[str, Any], cut: int, junk: bytes
 ) -> None:
@@ -211,6 +245,38 @@ def test_what_is_accepted_can_be_read_by_all_who_follow(
         message = Transaction(source=event.source, id=event.id, type=event.type, data=event.data)
         assert Transaction.model_validate_json(message.model_dump_json()).data == event.data
         assert b"\\u0000" not in msgspec.json.encode(event.data).replace(b"\\\\", b"")
+
+
+@settings(max_examples=1_000)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
+def test_data_is_made_into_objects_only_where_its_bytes_leave_a_doubt(inner: bytes) -> None:
+    """The decoder that only looks it over takes what the one that makes objects takes, where nothing is in doubt."""
+    value = (
+        b'{"specversion":"1.0","id":"1","source":"s","type":"t","subject":"c","data":{"k":' + inner
+    )
+    value += b"}}"
+    assert isinstance(read_event(value, NOW), Good) is isinstance(events._look(value, NOW), Good)
+
+
+@pytest.mark.parametrize(
+    ("data", "surely"),
+    [
+        ('{"a": 12.5, "b": [1, -2, true, null], "c": {"d": "茶"}}', True),
+        ('{"a": 1e99, "b": -1.5E-99}', True),
+        ("[1]", False),
+        ("null", False),
+        ('{"a": 1e999}', False),
+        ('{"a": 1E+999}', False),
+        ('{"a": 1e-999}', False),
+        ('{"a": "in a text 1e999"}', False),
+        ('{"a": ' + "9" * 38 + "}", True),
+        ('{"a": ' + "9" * 39 + "}", False),
+        ('{"a": ' + "[" * 31 + "]" * 31 + "}", True),
+        ('{"a": ' + "[" * 32 + "]" * 32 + "}", False),
+    ],
+)
+def test_what_surely_fits(data: str, surely: bool) -> None:
+    assert surely_fits(data.encode()) is surely
 
 
 @pytest.mark.parametrize(
