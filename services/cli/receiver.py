@@ -46,7 +46,7 @@ class Receiver:
             await refusal.response(None)(scope, receive, send)
             return
         try:
-            body = await read_body(scope, receive, MAX_BODY_BYTES)
+            body = await read_body(scope, dict(scope["headers"]), receive, MAX_BODY_BYTES)
         except Problem as problem:
             await problem.response(None)(scope, receive, send)
             return

@@ -3,9 +3,10 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 import uuid_utils
@@ -19,8 +20,9 @@ from shared.telemetry import HTTP_SECONDS, log
 MAX_BODY_BYTES = 1024 * 1024
 _LARGE_BYTES = 128 * 1024
 _BODY_SECONDS = 30.0
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-_TRACEPARENT = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
+_NONE: Mapping[str, Any] = {}
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _LINK = re.compile(r"^(/s/)(?!preview/)[^/]+")
 
 
@@ -61,8 +63,10 @@ class RequestContext:
 
 def request_id_of(headers: dict[bytes, bytes]) -> str:
     """The id that the client gave this request, or a new one."""
-    presented = headers.get(b"x-request-id", b"").decode("latin-1")
-    return presented if _REQUEST_ID.match(presented) else str(uuid_utils.uuid7())
+    presented = headers.get(b"x-request-id")
+    if presented is not None and _REQUEST_ID.fullmatch(presented):
+        return presented.decode("ascii")
+    return str(uuid_utils.uuid7())
 
 
 def shown_path(path: str) -> str:
@@ -72,8 +76,8 @@ def shown_path(path: str) -> str:
 
 def trace_of(headers: dict[bytes, bytes]) -> str | None:
     """The request's W3C traceparent, None when absent or malformed."""
-    value = headers.get(b"traceparent", b"").decode("latin-1")
-    return value if _TRACEPARENT.match(value) else None
+    value = headers.get(b"traceparent")
+    return value.decode("ascii") if value is not None and _TRACEPARENT.fullmatch(value) else None
 
 
 @dataclass
@@ -130,7 +134,7 @@ class CleanBody:
         check_headers(scope)
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return None
-        body = await read_body(scope, receive, self.max_bytes, on_large)
+        body = await read_body(scope, dict(scope["headers"]), receive, self.max_bytes, on_large)
         check_body(scope, body)
         return body
 
@@ -156,15 +160,16 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 async def read_body(
     scope: Scope,
+    headers: Mapping[bytes, bytes],
     receive: Receive,
     max_bytes: int,
     on_large: Callable[[], None] = lambda: None,
 ) -> bytes:
-    """The request's body. Raises a 400, 408, 413 or 415 `Problem`; never holds more than `max_bytes`.
+    """The body of a request with these headers. Raises a 400, 408, 413 or 415 `Problem`; never holds more than
+    `max_bytes`.
 
     `on_large` is called when more than a form has come of it; what it raises ends the reading.
     """
-    headers = dict(scope["headers"])
     if len(headers) < len(scope["headers"]):
         check_headers(scope)
     if b"transfer-encoding" in headers and b"content-length" in headers:
@@ -176,14 +181,22 @@ async def read_body(
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
-    if WHOLE in scope.get("extensions", ()):
-        return await _gather(receive, max_bytes, on_large)
+    if (whole := scope.get("extensions", _NONE).get(WHOLE)) is not None:
+        return _bounded(whole["take"](), max_bytes, on_large)
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             return await _gather(receive, max_bytes, on_large)
     except TimeoutError:
         detail = f"The body did not arrive within {_BODY_SECONDS:.0f} s."
         raise Problem(408, "slow-body", detail) from None
+
+
+def _bounded(body: bytes, max_bytes: int, on_large: Callable[[], None]) -> bytes:
+    if len(body) > _LARGE_BYTES:
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        on_large()
+    return body
 
 
 async def _gather(receive: Receive, max_bytes: int, on_large: Callable[[], None]) -> bytes:

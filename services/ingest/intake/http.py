@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -31,6 +32,7 @@ _REQUEST_BYTES: Final = 4 * 1024
 _accepted = EVENTS_ACCEPTED.labels(_DOOR)
 _refused = EVENTS_REFUSED.labels(_DOOR)
 _accepted_seconds = HTTP_SECONDS.labels("ingest", PATH, 202)
+_NOTHING: Final[Mapping[str, str]] = {}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -53,7 +55,7 @@ class EventsDoor:
         request_id = request_id_of(headers)
         try:
             answer = await self._answer(scope, headers, receive)
-            status, kind, extra = 202, b"application/json", {}
+            status, kind, extra = 202, b"application/json", _NOTHING
             body = _encode(answer)
         except Problem as problem:
             log.info(
@@ -66,7 +68,7 @@ class EventsDoor:
             body = _encode(problem.body(request_id))
         except Exception as error:  # noqa: BLE001 - logged whole and answered 500, as the application does
             log.error("request_failed", path=PATH, request_id=request_id, exc_info=error)
-            status, kind, extra = 500, b"application/problem+json", {}
+            status, kind, extra = 500, b"application/problem+json", _NOTHING
             body = _encode(
                 Problem(500, "internal", "The request failed; its id is in the log.").body(
                     request_id
@@ -85,7 +87,7 @@ class EventsDoor:
             raise Problem(405, "method-not-allowed", f"{PATH} takes POST only.")
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         principal = authorised(self.access, authorization, Scope.EVENTS_WRITE)
-        report = _wants_report(scope["query_string"])
+        report = bool(scope["query_string"]) and _wants_report(scope["query_string"])
         size = _expected(headers)
         if self._in_flight + size > self.in_flight_bytes:
             raise unavailable(
@@ -93,7 +95,7 @@ class EventsDoor:
             )
         self._in_flight += size
         try:
-            body = await read_body(scope, receive, MAX_BODY_BYTES)
+            body = await read_body(scope, headers, receive, MAX_BODY_BYTES)
             intake = read_request(headers, body, datetime.now(UTC))
             if intake.bad:
                 _refused.inc(len(intake.bad))
@@ -106,7 +108,7 @@ class EventsDoor:
 
     async def _append(self, principal: Principal, intake: Intake, traceparent: str | None) -> None:
         headers = ((TRACEPARENT, traceparent.encode()),) if traceparent else ()
-        key = Key(principal.workspace, "").encode()
+        key = _beginning(principal.workspace)
         records = [
             Outgoing(Topic.EVENTS, key + event.subject.encode(), event.value, headers)
             for event in intake.good
@@ -126,6 +128,12 @@ class EventsDoor:
         _accepted.inc(len(records))
 
 
+@lru_cache(maxsize=1_000)
+def _beginning(workspace: str) -> bytes:
+    """What the keys of all its events begin with."""
+    return Key(workspace, "").encode()
+
+
 def _expected(headers: Mapping[bytes, bytes]) -> int:
     """What the request will hold in memory: its declared size, the largest where it declares none."""
     declared = headers.get(b"content-length", b"")
@@ -134,8 +142,6 @@ def _expected(headers: Mapping[bytes, bytes]) -> int:
 
 
 def _wants_report(query: bytes) -> bool:
-    if not query:
-        return False
     values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20).get(
         "invalid", []
     )
@@ -149,10 +155,11 @@ async def _respond(
 ) -> None:
     headers = [
         (b"content-type", kind),
-        (b"content-length", str(len(body)).encode()),
+        (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id.encode()),
     ]
-    headers += [(name.encode(), value.encode()) for name, value in extra.items()]
+    if extra:
+        headers += [(name.encode(), value.encode()) for name, value in extra.items()]
     if status == 405:
         headers.append((b"allow", b"POST"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
