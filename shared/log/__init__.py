@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from shared.contracts.topics import TopicSpec
 from shared.log.in_flight import InFlight
 
@@ -18,7 +20,7 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A record to append; its partition follows from the key by the one partitioner."""
 
     topic: str

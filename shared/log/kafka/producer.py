@@ -35,6 +35,7 @@ _GATHER_SECONDS = 0.002
 _LINGER_SECONDS = 0.02
 """How long what is ready waits at most for batches that are under way, in case that one of them hangs."""
 STOP_SECONDS = 5.0
+_NO_HEADERS: list[tuple[str, bytes]] = []
 _NEVER_TAKEN = (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -70,15 +71,16 @@ class _Send:
 
 
 _Waiting: TypeAlias = tuple[_Send, int, Outgoing]
-_Place: TypeAlias = tuple[str, int]
 
 
 class _Lane:
     """One partition: what waits for it, and the task that has a batch of it under way."""
 
-    __slots__ = ("task", "waiting")
+    __slots__ = ("partition", "task", "topic", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
         self.waiting: deque[_Waiting] = deque()
         self.task: asyncio.Task[None] | None = None
 
@@ -93,8 +95,10 @@ class KafkaProducer:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._connection = Connection("producer", self._start, _stop)
-        self._lanes: dict[_Place, _Lane] = {}
-        self._ready: dict[_Place, _Lane] = {}
+        self._lanes: dict[str, list[_Lane]] = {}
+        self._known: dict[str, list[_Lane]] = {}
+        """The lanes of those topics whose partitions have been looked up since the client last asked for metadata."""
+        self._ready: dict[_Lane, None] = {}
         self._under_way = 0
         self._departure: asyncio.TimerHandle | None = None
         self._sends: list[tuple[float, int, _Send]] = []
@@ -117,25 +121,27 @@ class KafkaProducer:
         refuse_oversized(records)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.send_timeout_seconds
-        counts = {
-            topic: await self._partitions(topic, deadline)
-            for topic in {record.topic for record in records}
-        }
+        known = self._known
+        topics = {record.topic for record in records}
+        if self._connection.client is None or not topics <= known.keys():
+            known = {topic: await self._lanes_of(topic, deadline) for topic in topics}
         send = _Send(len(records), deadline, loop.create_future())
         for index, record in enumerate(records):
-            at = (record.topic, partition_of(record.key, counts[record.topic]))
-            self._enqueue(at, (send, index, record))
+            lanes = known[record.topic]
+            lane = lanes[partition_of(record.key, len(lanes))]
+            lane.waiting.append((send, index, record))
+            if lane.task is None:
+                self._ready[lane] = None
         self._expect(send)
         self._depart()
         await send.done
 
-    def _enqueue(self, at: _Place, waiting: _Waiting) -> None:
-        lane = self._lanes.get(at)
-        if lane is None:
-            lane = self._lanes[at] = _Lane()
-        lane.waiting.append(waiting)
-        if lane.task is None:
-            self._ready[at] = lane
+    async def _lanes_of(self, topic: str, deadline: float) -> list[_Lane]:
+        count = await self._partitions(topic, deadline)
+        lanes = self._lanes.setdefault(topic, [])
+        lanes += [_Lane(topic, partition) for partition in range(len(lanes), count)]
+        known = self._known[topic] = lanes[:count]
+        return known
 
     def _expect(self, send: _Send) -> None:
         """Remember when to give it up: one timer for all, because nearly every send lands long before."""
@@ -164,7 +170,7 @@ class KafkaProducer:
                         " the records may still land"
                     )
                 )
-        for lane in self._lanes.values():
+        for lane in itertools.chain.from_iterable(self._lanes.values()):
             while lane.waiting and lane.waiting[0][0].done.done():
                 lane.waiting.popleft()
         if sends:
@@ -203,22 +209,22 @@ class KafkaProducer:
         self._departure = None
         ready, self._ready = self._ready, {}
         self._under_way += len(ready)
-        for at, lane in ready.items():
-            lane.task = asyncio.create_task(self._carry(at, lane), name=f"produce {at[0]}/{at[1]}")
+        for lane in ready:
+            lane.task = asyncio.create_task(self._carry(lane))
 
-    async def _carry(self, at: _Place, lane: _Lane) -> None:
+    async def _carry(self, lane: _Lane) -> None:
         """Send one batch of what waits for a partition, and make way for the next."""
         try:
             # Unbounded on purpose: each waiting send has its own deadline and leaves the lane by itself.
             client = self._connection.client or await self._connection.connected()
             batch, taken = _fill(client, lane.waiting)
             if taken:
-                await self._deliver(client, batch, at, taken)
+                await self._deliver(client, batch, lane, taken)
         finally:
             lane.task = None
             self._under_way -= 1
             if lane.waiting:
-                self._ready[at] = lane
+                self._ready[lane] = None
             if self._ready and not self._under_way:
                 self._gather()
             elif self._ready:
@@ -228,26 +234,26 @@ class KafkaProducer:
         self,
         client: aiokafka.AIOKafkaProducer,
         batch: BatchBuilder,
-        at: _Place,
+        lane: _Lane,
         taken: Sequence[_Waiting],
     ) -> None:
-        topic, partition = at
+        topic = self._settings.there(lane.topic)
         try:
-            await (await client.send_batch(batch, self._settings.there(topic), partition=partition))
+            await (await client.send_batch(batch, topic, partition=lane.partition))
         except _NEVER_TAKEN as error:
             # The refused batch has used up sequence numbers: this client's next one would be out of order.
             self._connection.replace(client)
-            await self._bisect(at, taken, error)
+            await self._bisect(lane, taken, error)
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             self._connection.replace(client)
-            failure = Unavailable(f"Kafka did not take records for {topic}: {reason(error)}")
+            failure = Unavailable(f"Kafka did not take records for {lane.topic}: {reason(error)}")
             for send, _, _ in taken:
                 send.failed(failure)
         else:
             for send, _, _ in taken:
                 send.landed()
 
-    async def _bisect(self, at: _Place, taken: Sequence[_Waiting], error: KafkaError) -> None:
+    async def _bisect(self, lane: _Lane, taken: Sequence[_Waiting], error: KafkaError) -> None:
         """Send the halves of a refused batch again, in order, down to the one record that is refused."""
         if len(taken) == 1:
             send, index, record = taken[0]
@@ -261,7 +267,7 @@ class KafkaProducer:
             batch = client.create_batch()
             for _, _, record in half:
                 _append(batch, record)
-            await self._deliver(client, batch, at, half)
+            await self._deliver(client, batch, lane, half)
 
     async def _start(self) -> aiokafka.AIOKafkaProducer:
         client = aiokafka.AIOKafkaProducer(
@@ -278,6 +284,8 @@ class KafkaProducer:
         except BaseException:
             await client.stop()
             raise
+        self._known.clear()
+        client.client.cluster.add_listener(lambda _cluster: self._known.clear())
         return client
 
     async def _close(self) -> None:
@@ -289,9 +297,10 @@ class KafkaProducer:
                 send.done.set_exception(
                     Unavailable("the producer closes; the records may still land")
                 )
-        for lane in self._lanes.values():
+        lanes = list(itertools.chain.from_iterable(self._lanes.values()))
+        for lane in lanes:
             lane.waiting.clear()
-        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        tasks = [lane.task for lane in lanes if lane.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -316,9 +325,8 @@ def _fill(
 
 def _append(batch: BatchBuilder, record: Outgoing) -> bool:
     """Whether the record had room in the batch."""
-    made = batch.append(
-        timestamp=None, key=record.key, value=record.value, headers=list(record.headers)
-    )
+    headers = list(record.headers) if record.headers else _NO_HEADERS
+    made = batch.append(timestamp=None, key=record.key, value=record.value, headers=headers)
     return made is not None
 
 
