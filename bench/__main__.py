@@ -123,7 +123,10 @@ def _goal(result: Result) -> str:
         return ""
     if result.at_most:
         return f"< {result.goal:g}"
-    return f">= {_number(result.goal)}" if result.at_least else f">= {result.goal:g} x"
+    if result.at_least:
+        return f">= {_number(result.goal)}"
+    enough = "" if result.enough is None else f" or {_number(result.enough)}"
+    return f">= {result.goal:g} x{enough}"
 
 
 def _save(results: Sequence[Result]) -> None:

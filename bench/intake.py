@@ -1,4 +1,5 @@
-"""POST /v1/events of the real ingest process against FastAPI + pydantic + send_and_wait, on real Kafka."""
+"""POST /v1/events of the real ingest process on real Kafka, against FastAPI + pydantic + send_and_wait and against a
+bare route that promises nothing."""
 
 from dataclasses import dataclass
 
@@ -11,36 +12,47 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Way:
-    """One way of sending: how many events in a request, on how many connections, and the goal."""
+    """One way of sending: how many events in a request, on how many connections, and the goals.
+
+    `goal` is how many times as fast as the ordinary route, `enough` how many events a second of CPU are enough
+    however fast the bare route is.
+    """
 
     name: str
     batch: int
     connections: int
     goal: float
+    enough: float
 
 
-WAYS = (Way("single events", 1, 64, 5.0), Way("batches of 100", 100, 16, 8.0))
+WAYS = (
+    Way("single events", 1, 64, 5.0, 12_000),
+    Way("batches of 100", 100, 16, 8.0, 100_000),
+)
+OF_BARE = 0.85
 
 
 def run(seconds: float) -> list[Result]:
-    """Measure both servers by turns; `seconds` is how long each stretch of load lasts."""
+    """Measure the three servers by turns; `seconds` is how long each stretch of load lasts."""
     results: list[Result] = []
     with open_system() as system:
         ingest = system.serve("ingest")
-        ingest.wait_until("/health/ready")
+        bare = system.start(["bench.bare_intake"], name="bare")
         for way in WAYS:
             plain = system.start(
                 ["bench.plain_intake"],
                 name=f"plain-{way.batch}",
                 environment={"BENCH_BATCH": "yes" if way.batch > 1 else "no"},
             )
-            plain.wait_until("/health/ready")
-            samples: dict[str, list[Sample]] = {"ours": [], "plain": []}
+            servers = {"plain": plain, "bare": bare, "ours": ingest}
+            for server in servers.values():
+                server.wait_until("/health/ready")
+            samples: dict[str, list[Sample]] = {name: [] for name in servers}
             for _ in range(ROUNDS):
-                samples["plain"].append(_load(system, plain, way, seconds))
-                samples["ours"].append(_load(system, ingest, way, seconds))
+                for name, server in servers.items():
+                    samples[name].append(_load(system, server, way, seconds))
             plain.end()
-            results += _results(way, samples["ours"], samples["plain"])
+            results += _results(way, samples)
     return results
 
 
@@ -49,7 +61,8 @@ def _load(system: System, server: Running, way: Way, seconds: float) -> Sample:
     return load(system, server, "bench.load", arguments, batch=way.batch)
 
 
-def _results(way: Way, ours: list[Sample], plain: list[Sample]) -> list[Result]:
+def _results(way: Way, samples: dict[str, list[Sample]]) -> list[Result]:
+    ours, plain, bare = samples["ours"], samples["plain"], samples["bare"]
     return [
         Result(
             "intake",
@@ -59,6 +72,16 @@ def _results(way: Way, ours: list[Sample], plain: list[Sample]) -> list[Result]:
             middle(plain, "per_core"),
             way.goal,
             notes={"ours": notes(ours), "baseline": notes(plain)},
+        ),
+        Result(
+            "intake",
+            f"{way.name}, per second of CPU, beside a bare route",
+            "events/s",
+            middle(ours, "per_core"),
+            middle(bare, "per_core"),
+            OF_BARE,
+            enough=way.enough,
+            notes={"bare": notes(bare)},
         ),
         Result(
             "intake",

@@ -9,7 +9,7 @@ class Result:
     """One measured value, beside its baseline or its limit.
 
     `goal` is the smallest ratio to the baseline that will do, with `at_least` the smallest value, with `at_most`
-    the largest.
+    the largest. `enough` is a value that will do whatever the ratio is.
     A row without a goal is there to be read.
     """
 
@@ -21,6 +21,7 @@ class Result:
     goal: float | None = None
     at_most: bool = False
     at_least: bool = False
+    enough: float | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -36,6 +37,8 @@ class Result:
             return self.value < self.goal
         if self.at_least:
             return self.value >= self.goal
+        if self.enough is not None and self.value >= self.enough:
+            return True
         return self.ratio is not None and self.ratio >= self.goal
 
     def document(self) -> dict[str, Any]:
