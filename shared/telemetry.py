@@ -8,9 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 from structlog.contextvars import bound_contextvars, get_contextvars
 from structlog.typing import EventDict
+
+from shared.histograms import Histogram
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
