@@ -39,7 +39,7 @@ _OPTIONAL = frozenset({"time", "datacontenttype", "dataschema", "data", "data_ba
 _INT32 = 2**31
 
 
-class _Plain(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Plain(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """An event with no extensions but those of tracing. That its data is JSON is all that the decoder says of it."""
 
     dataschema: str | None = None
@@ -47,7 +47,7 @@ class _Plain(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: msgspec.Raw = msgspec.Raw(b"{}")  # type: ignore[assignment]  # not made into objects
 
 
-class Good(msgspec.Struct, frozen=True):
+class Good(msgspec.Struct, frozen=True, gc=False):
     """An event that is taken in, as the bytes that go to the log."""
 
     source: str
