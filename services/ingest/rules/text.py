@@ -28,6 +28,8 @@ _KINDS = bytes(
     else ord(" ")
     for c in range(256)
 )
+"""Digits, the e of exponents and what opens a level, each as one byte, and all else as spaces."""
+
 _SIGNS = b"+-"
 _TOO_MANY_DIGITS = b"0" * len(str(_LARGEST))
 
