@@ -10,6 +10,7 @@ from standardwebhooks import Webhook
 from services.alerting.dispatch import Dispatcher
 from services.alerting.rules.sending import Room
 from services.alerting.store.claims import claim
+from shared.db import now
 from shared.errors import StartupError
 from shared.webhook.client import WebhookClient
 from tests.integration.alerting.conftest import Alerting, running
@@ -221,7 +222,8 @@ async def test_what_a_killed_dispatcher_held_is_sent_again_under_the_same_id(
     async with receiving() as receiver:
         [id] = await raised(alerting, receiver.url)
         async with alerting.database.begin() as tx:
-            _, [claimed] = await claim(tx, [Room(("acme", "crm"), 10)], lease_seconds=60)
+            room = Room(("acme", "crm"), 10)
+            [claimed] = await claim(tx, [room], await now(tx), lease_seconds=60)
             assert claimed.id == id
         async with alerting.dispatching():
             await asyncio.sleep(0.2)

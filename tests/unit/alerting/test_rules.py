@@ -253,7 +253,7 @@ FULL = Pace(16, 8)
 def test_places_are_shared_evenly_among_lanes() -> None:
     paces = {A: FULL, B: FULL, C: FULL}
     assert rooms([A, B], {}, paces, 200) == [Room(A, 100), Room(B, 100)]
-    assert rooms([A, B, C], {A: 120}, paces, 200) == [Room(A, 8), Room(B, 96), Room(C, 96)]
+    assert rooms([A, B, C], {A: 60}, paces, 200) == [Room(A, 67), Room(B, 67), Room(C, 66)]
     assert rooms([A, B, C], {}, paces, 2) == [Room(A, 1), Room(B, 1)]
 
 
@@ -262,6 +262,14 @@ def test_a_full_lane_and_a_full_process_claim_nothing() -> None:
     assert rooms([A], {A: 1}, {A: Pace(1, 1)}, 50) == []
     assert rooms([A], {}, {}, 0) == []
     assert rooms([], {}, {}, 10) == []
+
+
+def test_who_still_holds_enough_to_send_is_not_claimed_for_in_driblets() -> None:
+    paces = {A: FULL, B: FULL}
+    assert rooms([A, B], {A: 65}, paces, 200) == [Room(B, 128)]
+    assert rooms([A], {A: 64}, paces, 100) == [Room(A, 64)]
+    assert rooms([A], {A: 64}, paces, 99) == []
+    assert rooms([A, B], {A: 64, B: 15}, paces, 5) == [Room(B, 5)]
 
 
 def test_a_new_endpoint_starts_low() -> None:
