@@ -20,6 +20,16 @@ SECRET_OVERLAP = timedelta(hours=24)
 _MOST_SECRETS = 10
 EndpointKey = tuple[str, str]
 """Workspace and endpoint."""
+_HOLDING = (
+    sa.select(definitions)
+    .where(
+        definitions.c.workspace.in_(sa.bindparam("workspaces", expanding=True)),
+        definitions.c.kind == ENDPOINT,
+        definitions.c.state != "deleted",
+    )
+    .order_by(definitions.c.workspace, definitions.c.id)
+    .with_for_update(read=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +72,8 @@ async def load_endpoints(tx: Tx, workspaces: Iterable[str]) -> list[Endpoint]:
 async def hold_endpoints(tx: Tx, workspaces: Iterable[str]) -> list[Endpoint]:
     """The same, and none of them can be deleted before this transaction ends: a delivery to one that goes
     meanwhile would never be sent nor cancelled."""
-    d = definitions.c
-    statement = (
-        sa.select(definitions)
-        .where(d.workspace.in_(sorted(set(workspaces))), d.kind == ENDPOINT, d.state != "deleted")
-        .order_by(d.workspace, d.id)
-        .with_for_update(read=True)
-    )
-    return [_endpoint(row) for row in await tx.execute(statement)]
+    found = await tx.execute(_HOLDING, {"workspaces": sorted(set(workspaces))})
+    return [_endpoint(row) for row in found]
 
 
 async def get_endpoint(tx: Tx, workspace: str, id: str) -> Endpoint | None:
