@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import NamedTuple
 
 from services.alerting.recording import Turn, once, record_arrived, record_others
 from services.alerting.rules.sending import Lane, Pace, Room, rooms
@@ -30,8 +31,7 @@ _GATHER_SECONDS = 0.02
 _SPARE_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
+class Leased(NamedTuple):
     """A claimed delivery, when it was claimed by the database's clock, and by ours, which measures the wait."""
 
     claimed: Claimed

@@ -1,9 +1,8 @@
 """Writes down what came of attempts: what arrived without a look at it, all else by what its delivery stands at."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.alerting.rules.sending import Standing, after_attempt
 from services.alerting.store import claims as store
@@ -13,8 +12,7 @@ from shared.db import Tx, now
 from shared.webhook import Outcome, Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """What came of a claimed delivery; without a reply it was not sent and is given back."""
 
     claimed: Claimed

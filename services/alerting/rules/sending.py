@@ -92,16 +92,13 @@ class Standing:
 def after_attempt(
     standing: Standing, spent: int, reply: Reply, at: datetime, jitter: float
 ) -> Standing:
-    """What an attempt that ended at `at` leads to, when it was the `spent`-th of the schedule.
+    """What an attempt that ended at `at` and did not deliver leads to, when it was the `spent`-th of the schedule.
 
-    A delivery that was settled meanwhile stays so, unless this attempt shows that it did arrive.
+    A delivery that was settled meanwhile stays so.
     """
-    result = outcome(reply)
-    if result == "delivered":
-        return Standing("delivered", None, standing.due_at)
     if standing.state != "pending":
         return standing
-    if result == "gone":
+    if outcome(reply) == "gone":
         return Standing("failed", "gone", standing.due_at)
     due = next_attempt(spent, reply, at, jitter)
     if due is None:

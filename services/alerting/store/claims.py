@@ -1,10 +1,9 @@
 """SQL of the dispatcher: what is due is leased, and every attempt is recorded."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -32,8 +31,7 @@ DeliveryKey = tuple[str, str]
 """Workspace and delivery."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A delivery leased to this worker, with all that sending it needs."""
 
     workspace: str
@@ -197,22 +195,15 @@ async def add_attempts(tx: Tx, made: Sequence[dict[str, Any]]) -> None:
     await insert(tx, attempts, made)
 
 
-async def _with_bodies(tx: Tx, rows: Sequence[sa.Row[Any]], at: datetime) -> list[Claimed]:
+async def _with_bodies(tx: Tx, rows: Sequence[Any], at: datetime) -> list[Claimed]:
     targets = await load_targets(tx, [(row.workspace, row.endpoint) for row in rows], at)
     m = messages.c
     keys = sorted({(row.workspace, row.message) for row in rows})
-    found = await load(tx, [m.workspace, m.id, m.body], [m.workspace, m.id], keys)
-    bodies = {(row.workspace, row.id): bytes(row.body) for row in found}
-    return [
-        Claimed(
-            workspace=row.workspace,
-            id=row.id,
-            message=row.message,
-            type=row.type,
-            body=bodies[(row.workspace, row.message)],
-            target=targets[(row.workspace, row.endpoint)][0],
-            secrets=targets[(row.workspace, row.endpoint)][1],
-        )
-        for row in rows
-        if (row.workspace, row.endpoint) in targets
-    ]
+    found: list[Any] = await load(tx, [m.workspace, m.id, m.body], [m.workspace, m.id], keys)
+    bodies = {(workspace, id): bytes(body) for workspace, id, body in found}
+    claimed = []
+    for workspace, id, endpoint, message, type in rows:
+        if target := targets.get((workspace, endpoint)):
+            body = bodies[workspace, message]
+            claimed.append(Claimed(workspace, id, message, type, body, *target))
+    return claimed
