@@ -1,16 +1,17 @@
 """Records the statements of database transactions, and runs them again bare: asyncpg and nothing else."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import asyncpg
 import sqlalchemy as sa
 
 from bench.measuring import cpu_seconds
-from shared.db import Database
+from shared.db import Database, Tx, postgresql
 
 Statement = tuple[str, tuple[Any, ...]]
 Recorded = list[list[Statement]]
@@ -19,25 +20,34 @@ Recorded = list[list[Statement]]
 
 @contextmanager
 def recording(database: Database) -> Iterator[Recorded]:
-    """Record what the database's writer commits, transaction by transaction, in the form in which asyncpg has it."""
+    """Record what the database's transactions run, one by one, in the form in which asyncpg has it."""
     transactions: Recorded = []
-    engine = database._writer.sync_engine
+    engine = database._reader.sync_engine
+    begin, fetch = database._transaction, postgresql.fetch
 
-    def begin(_connection: sa.Connection) -> None:
+    @asynccontextmanager
+    async def recorded() -> AsyncIterator[Tx]:
         transactions.append([])
+        async with begin() as tx:
+            yield tx
 
-    def execute(
+    async def past_sqlalchemy(tx: Tx, sql: str, arguments: Sequence[Any]) -> list[Any]:
+        transactions[-1].append((sql, tuple(arguments)))
+        return await fetch(tx, sql, arguments)
+
+    def through_sqlalchemy(
         _connection: Any, _cursor: Any, sql: str, arguments: Any, _context: Any, _many: bool
     ) -> None:
         transactions[-1].append((sql, tuple(arguments)))
 
-    sa.event.listen(engine, "begin", begin)
-    sa.event.listen(engine, "before_cursor_execute", execute)
+    sa.event.listen(engine, "before_cursor_execute", through_sqlalchemy)
+    database._transaction = recorded
     try:
-        yield transactions
+        with patch.object(postgresql, "fetch", past_sqlalchemy):
+            yield transactions
     finally:
-        sa.event.remove(engine, "begin", begin)
-        sa.event.remove(engine, "before_cursor_execute", execute)
+        database._transaction = begin
+        sa.event.remove(engine, "before_cursor_execute", through_sqlalchemy)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ async def run_steps(
     signal: Signal,
     stop: asyncio.Event,
     poll_seconds: float,
+    batch: int = 1,
 ) -> None:
     """Call `step` again and again; it does one bounded piece of what is due and returns how much that was.
 
-    When it returns 0, wait for the signal or the poll (rows due later, rows of other replicas). A dependency that
-    is away is waited for; any other error ends the loop and with it the process: a step never skips a row.
+    When that is less than a whole batch, nothing is left: wait for the signal or the poll (rows due later, rows of
+    other replicas). A dependency that is away is waited for; any other error ends the loop and with it the process:
+    a step never skips a row.
     """
     waker = asyncio.create_task(_notify_at(stop, signal))
     try:
@@ -33,7 +35,7 @@ async def run_steps(
                 log.warning("step_waits", name=name, reason=str(error))
                 await signal.wait(signal.count, _BACKOFF_SECONDS)
                 continue
-            if not done:
+            if done < batch:
                 await signal.wait(seen, poll_seconds)
     finally:
         waker.cancel()

@@ -13,7 +13,7 @@ from shared import crash
 from shared.contracts.envelope import encode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import Message
-from shared.db import BigId, Database, Tx, UtcDateTime, insert, now, wake
+from shared.db import BigId, Database, Prepared, Tx, UtcDateTime, delete, insert, now, wake
 from shared.due import run_steps
 from shared.errors import Refused, Unavailable
 from shared.leases import Lease
@@ -91,11 +91,18 @@ class Relay:
         self._lease = lease
         self._producer = producer
         self._service = database.service
+        t = table.c
+        held = sa.select(t.topic, t.key).where(t.blocked.is_not(None))
+        free = sa.tuple_(t.topic, t.key).not_in(held)
+        waiting = sa.select(table).where(t.blocked.is_(None), free)
+        self._next = Prepared(waiting.order_by(t.id).limit(sa.literal_column(str(_BATCH))))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until stopped; a log or a database that is away is tried again for ever."""
         signal = self._database.signal(SIGNAL)
-        await run_steps("outbox", self.step, signal=signal, stop=stop, poll_seconds=_POLL_SECONDS)
+        await run_steps(
+            "outbox", self.step, signal=signal, stop=stop, poll_seconds=_POLL_SECONDS, batch=_BATCH
+        )
         with contextlib.suppress(Unavailable):
             await self._lease.release()
 
@@ -103,26 +110,19 @@ class Relay:
         """Publish one batch; return how many rows left the outbox. A replay republishes: consumers dedupe."""
         if not await self._lease.hold():
             return 0
-        rows = await self._next_rows()
+        async with self._database.read() as tx:
+            rows = await self._next.rows(tx)
         if not rows:
             return 0
         published = await self._publish(rows)
         crash.point(crash.Point.RELAY_AFTER_PUBLISH)
         if published:
             async with self._database.begin() as tx:
-                await tx.execute(sa.delete(self._table).where(self._table.c.id.in_(published)))
+                await delete(tx, self._table, [self._table.c.id], [(id,) for id in published])
             OUTBOX_PUBLISHED.labels(self._service).inc(len(published))
         return len(published)
 
-    async def _next_rows(self) -> Sequence[sa.Row[Any]]:
-        t = self._table
-        held = sa.select(t.c.topic, t.c.key).where(t.c.blocked.is_not(None))
-        free = sa.tuple_(t.c.topic, t.c.key).not_in(held)
-        statement = sa.select(t).where(t.c.blocked.is_(None), free).order_by(t.c.id).limit(_BATCH)
-        async with self._database.read() as tx:
-            return (await tx.execute(statement)).all()
-
-    async def _publish(self, rows: Sequence[sa.Row[Any]]) -> list[int]:
+    async def _publish(self, rows: Sequence[Any]) -> list[int]:
         records = [
             Outgoing(row.topic, bytes(row.key), None if row.value is None else bytes(row.value))
             for row in rows
@@ -133,7 +133,7 @@ class Relay:
             return await self._block(rows, refusal)
         return [row.id for row in rows]
 
-    async def _block(self, rows: Sequence[sa.Row[Any]], refusal: Refused) -> list[int]:
+    async def _block(self, rows: Sequence[Any], refusal: Refused) -> list[int]:
         """Mark the refused row; it and the later rows of its key wait for an operator, all others go on."""
         row = rows[refusal.index]
         log.error(

@@ -89,10 +89,10 @@ class FakeConsumer:
     def joined(self) -> bool:
         return True
 
-    async def commit(self, partition: TopicPartition, next_offset: int) -> None:
+    async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         if self.commit_failures:
             raise self.commit_failures.pop(0)
-        self.committed[partition] = next_offset
+        self.committed |= next_offsets
 
     def stop_partition(self, partition: TopicPartition) -> None:
         self.stopped.append(partition)

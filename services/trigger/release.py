@@ -11,6 +11,7 @@ from services.trigger.rulebook import Rulebook, Trigger
 from services.trigger.rules import decide
 from services.trigger.store import customers, decisions, events, housekeeping, invitations
 from services.trigger.store.decisions import DECIDED
+from services.trigger.store.situation import look
 from services.trigger.verdicts import Ledger, Moment, Outcome, Verdict
 from services.trigger.worker import Handlers, count, moment_of
 from shared import crash
@@ -37,19 +38,20 @@ class Releases:
         if not due:
             return 0
         async with database.begin() as tx:
-            books = await self.handlers.rulebooks.load(tx, {row.workspace for row in due})
-            await events.lock_contacts(tx, {(row.workspace, row.customer) for row in due})
+            situation = await look(tx, {row.workspace for row in due})
+            books = await self.handlers.rulebooks.load(tx, situation.versions)
+            clocks = await events.lock_contacts(tx, {(row.workspace, row.customer) for row in due})
             rows = {
                 row.id: row
                 for row in await decisions.lock_pending(tx, [(r.workspace, r.id) for r in due])
             }
             ordered = [rows[row.id] for row in due if row.id in rows]
-            moment = await moment_of(tx, self.handlers.access, books, release=True)
+            moment = moment_of(situation, self.handlers.access, release=True)
             known = await customers.load_customers(
                 tx, {(row.workspace, row.customer) for row in ordered}
             )
             occasions = [_occasion(row, known, books, moment) for row in ordered]
-            ledger = await events.load_ledger(tx, occasions, known)
+            ledger = await events.load_ledger(tx, occasions, books, clocks, known)
             before = Ledger(dict(ledger.holds), dict(ledger.cancelled), dict(ledger.clocks))
             decided = [_decide(occasion, books, ledger, moment) for occasion in occasions]
             await decisions.save_verdicts(

@@ -15,6 +15,7 @@ from services.trigger.poison import refuse_poison
 from services.trigger.store import cancellations, customers, events, invitations
 from services.trigger.store.decisions import DECIDED
 from services.trigger.store.rulebooks import Rulebooks
+from services.trigger.store.situation import Situation, look
 from services.trigger.tables import definition_copies
 from services.trigger.verdicts import CONSENT, Ledger, Moment, Outcome, Verdict
 from shared import crash
@@ -22,7 +23,7 @@ from shared.auth import Access
 from shared.contracts.envelope import Received
 from shared.contracts.events import Event
 from shared.contracts.messages import CustomerChanged, DefinitionChanged, ResponseChanged
-from shared.db import Database, Tx, now, wake
+from shared.db import Database, Tx, wake
 from shared.definitions.store import save_copies
 from shared.telemetry import DECISIONS, INVITATIONS
 
@@ -42,9 +43,10 @@ class Handlers:
         """Decide about each event that is new, for each trigger that listens to its type."""
         refuse_poison(batch)
         async with self.database.begin() as tx:
-            books = await self.rulebooks.load(tx, {received.workspace for received in batch})
+            situation = await look(tx, {received.workspace for received in batch})
+            books = await self.rulebooks.load(tx, situation.versions)
             fresh = await _claim(tx, batch, books)
-            moment = await moment_of(tx, self.access, books)
+            moment = moment_of(situation, self.access)
             candidates = fold.meet(fresh, books, moment, new_id)
             await _complete(
                 tx,
@@ -54,9 +56,9 @@ class Handlers:
             )
             rest = fold.screen_all(candidates, moment)
             cancelling = fold.find_cancellations(fresh, books)
-            await events.lock_contacts(tx, (c.customer for c in rest))
+            clocks = await events.lock_contacts(tx, (c.customer for c in rest))
             known = await _complete(tx, rest, books, moment)
-            ledger = await events.load_ledger(tx, [c.occasion for c in rest], known)
+            ledger = await events.load_ledger(tx, [c.occasion for c in rest], books, clocks, known)
             before = Ledger(dict(ledger.holds), dict(ledger.cancelled), dict(ledger.clocks))
             fold.settle_all(rest, cancelling, books, ledger, moment)
             await cancellations.save(tx, cancelling, moment.now)
@@ -140,16 +142,13 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-async def moment_of(
-    tx: Tx, access: Access, workspaces: Iterable[str], *, release: bool = False
-) -> Moment:
+def moment_of(situation: Situation, access: Access, *, release: bool = False) -> Moment:
     """Now, by the database; and whether our copy of the customers is recent enough to ask anybody."""
-    at = await now(tx)
-    found = [access.workspace(workspace) for workspace in workspaces]
+    found = [access.workspace(workspace) for workspace in situation.versions]
     clocks = frozenset(
         workspace.id for workspace in found if workspace is not None and workspace.clock == "event"
     )
-    return Moment(at, await customers.is_fresh(tx, at), release, clocks)
+    return Moment(situation.now, situation.fresh, release, clocks)
 
 
 def count(verdicts: Iterable[Verdict | None], made: Sequence[Made], *, no_trigger: int = 0) -> None:

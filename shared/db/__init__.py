@@ -1,17 +1,22 @@
 """The database of one service; the only place that knows whether it is PostgreSQL or SQLite."""
 
-from shared.db.bulk import Upsert, claim_due, insert, load, lock
+from shared.db.bulk import Upsert, delete, insert, load, lock
+from shared.db.due import Due
 from shared.db.engine import Database, Tx, now, open_database, wake
+from shared.db.prepared import Prepared, among
 from shared.db.types import BigId, Json, UtcDateTime
 
 __all__ = [
     "BigId",
     "Database",
+    "Due",
     "Json",
+    "Prepared",
     "Tx",
     "Upsert",
     "UtcDateTime",
-    "claim_due",
+    "among",
+    "delete",
     "insert",
     "load",
     "lock",

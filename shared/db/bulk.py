@@ -1,4 +1,4 @@
-"""Whole batches in one statement: insert, upsert, load by key, lock and claim; both dialects in one place.
+"""Whole batches in one statement: insert, upsert, load, delete and lock by key; both dialects in one place.
 
 PostgreSQL takes a batch as one array per column (`unnest`), so that a statement's text, and with it its plan,
 does not depend on the size of the batch; SQLite takes chunks of VALUES.
@@ -7,19 +7,21 @@ does not depend on the size of the batch; SQLite takes chunks of VALUES.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from shared.db.engine import Tx, encode_json, now
+from shared.db import postgresql
+from shared.db.engine import Tx, encode_json
+from shared.db.prepared import POSTGRESQL
 from shared.db.types import UtcDateTime
 
 _SQLITE_VARIABLES = 30_000
 _DIALECTS: dict[str, sa.Dialect] = {
-    "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
+    "postgresql": POSTGRESQL,
     "sqlite": sqlite.dialect(),
 }
 
@@ -41,7 +43,7 @@ async def insert(
     *,
     upsert: Upsert | None = None,
     returning: tuple[str, ...] = (),
-) -> list[sa.Row[Any]]:
+) -> list[Any]:
     """Insert the rows, all with the same columns, ignoring those that exist (or as `upsert` says).
 
     Returns the `returning` columns (plain text and numbers only) of the rows that were really written: a claim.
@@ -53,10 +55,9 @@ async def insert(
     arrays = tuple(_column(table.c[name], tx.dialect.name, rows) for name in columns)
     if tx.dialect.name == "postgresql":
         sql = _postgresql_insert(table, columns, upsert, returning)
-        result = await tx.exec_driver_sql(sql, arrays)
-        return list(result.all()) if returning else []
+        return await postgresql.fetch(tx, sql, arrays)
     values = list(zip(*arrays, strict=True))
-    written: list[sa.Row[Any]] = []
+    written: list[Any] = []
     step = max(1, _SQLITE_VARIABLES // len(columns))
     for start in range(0, len(values), step):
         chunk = values[start : start + step]
@@ -73,7 +74,7 @@ async def load(
     keys: Sequence[tuple[Any, ...]],
     *,
     lock: bool = False,
-) -> list[sa.Row[Any]]:
+) -> list[Any]:
     """The rows whose `by` columns equal one of the keys; with `lock`, locked for update in key order.
 
     A lock has no effect on SQLite, whose write transactions exclude each other anyway.
@@ -82,60 +83,45 @@ async def load(
         return []
     wanted = columns.c if isinstance(columns, sa.Table) else columns
     if tx.dialect.name == "postgresql":
-        statement = _by_arrays(tuple(wanted), tuple(by), lock)
-        values: dict[str, Any] = {
-            f"key_{place}": [key[place] for key in keys] for place in range(len(by))
-        }
-    else:
-        statement = _by_json(tuple(wanted), tuple(by))
-        values = {"keys": json.dumps(list(keys))}
-    return list((await tx.execute(statement, values)).all())
+        sql = _by_arrays(tuple(wanted), tuple(by), lock)
+        return await postgresql.fetch(tx, sql, list(zip(*keys, strict=True)))
+    statement = _by_json(tuple(wanted), tuple(by))
+    return list((await tx.execute(statement, {"keys": json.dumps(list(keys))})).all())
 
 
-async def lock(tx: Tx, table: sa.Table, keys: Sequence[tuple[Any, ...]]) -> None:
-    """Make sure a row stands for each primary key, then lock them in key order until the transaction ends.
-
-    The first contact with something locks too, because its row is inserted here.
-    """
-    by = list(table.primary_key.columns)
-    ordered = sorted(set(keys))
-    await insert(tx, table, [dict(zip((c.name for c in by), key, strict=True)) for key in ordered])
-    await load(tx, by, by, ordered, lock=True)
-
-
-async def claim_due(
+async def lock(
     tx: Tx,
     table: sa.Table,
-    *,
-    due: sa.Column[Any],
-    leased_until: sa.Column[Any],
-    where: sa.ColumnElement[bool],
-    limit: int,
-    lease_seconds: float,
-    order_by: Sequence[sa.ColumnElement[Any]] = (),
-) -> list[sa.Row[Any]]:
-    """Lease up to `limit` rows that are due and not leased, skipping what another worker holds.
+    keys: Sequence[tuple[Any, ...]],
+    columns: Sequence[sa.ColumnElement[Any]] = (),
+) -> list[Any]:
+    """Make sure a row stands for each primary key, then lock them in key order until the transaction ends.
 
-    The caller does its work outside this transaction and records it before the lease ends; rows of a worker
-    that died are due again when their lease has passed. Times are the database's.
+    Returns these columns of the rows that stood already. The first contact with something locks too, because its
+    row is inserted here.
     """
-    at = await now(tx)
-    free = sa.or_(leased_until.is_(None), leased_until <= at)
-    keys = list(table.primary_key.columns)
-    picked = (
-        sa.select(*keys)
-        .where(where, due <= at, free)
-        .order_by(*(order_by or (due,)))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+    by = list(table.primary_key.columns)
+    names = tuple(column.name for column in by)
+    ordered = sorted(set(keys))
+    rows = [dict(zip(names, key, strict=True)) for key in ordered]
+    first = {tuple(row) for row in await insert(tx, table, rows, returning=names)}
+    return await load(
+        tx, columns or by, by, [key for key in ordered if key not in first], lock=True
     )
-    statement = (
-        sa.update(table)
-        .where(sa.tuple_(*keys).in_(picked))
-        .values({leased_until.name: at + timedelta(seconds=lease_seconds)})
-        .returning(*table.c)
-    )
-    return list((await tx.execute(statement)).all())
+
+
+async def delete(
+    tx: Tx, table: sa.Table, by: Sequence[sa.Column[Any]], keys: Sequence[tuple[Any, ...]]
+) -> None:
+    """Delete the rows whose `by` columns equal one of the keys."""
+    if not keys:
+        return
+    if tx.dialect.name == "postgresql":
+        sql = _delete_by_arrays(table, tuple(by))
+        await postgresql.fetch(tx, sql, list(zip(*keys, strict=True)))
+        return
+    wanted = sa.tuple_(*by).in_(_sought_by_json(len(by)))
+    await tx.execute(sa.delete(table).where(wanted), {"keys": json.dumps(list(keys))})
 
 
 def _column(column: sa.Column[Any], dialect: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -165,19 +151,31 @@ def _same(value: Any) -> Any:
 @lru_cache(maxsize=512)
 def _by_arrays(
     wanted: tuple[sa.ColumnElement[Any], ...], by: tuple[sa.Column[Any], ...], lock: bool
-) -> sa.Select[Any]:
+) -> str:
     """PostgreSQL's statement of `load`; building it costs more than running it, so it is built once."""
-    arrays = [
-        sa.bindparam(f"key_{place}", type_=postgresql.ARRAY(column.type))
-        for place, column in enumerate(by)
-    ]
-    names = (sa.column(f"key_{place}", column.type) for place, column in enumerate(by))
-    sought = sa.func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
-    matches = sa.and_(*(column == key for column, key in zip(by, sought.c, strict=True)))
+    sought, matches = _sought_by_arrays(by)
     statement = sa.select(*wanted).join(sought, matches)
     if lock:
         statement = statement.order_by(*by).with_for_update(of=by[0].table)
-    return statement
+    return str(statement.compile(dialect=POSTGRESQL))
+
+
+@lru_cache(maxsize=64)
+def _delete_by_arrays(table: sa.Table, by: tuple[sa.Column[Any], ...]) -> str:
+    _, matches = _sought_by_arrays(by)
+    return str(sa.delete(table).where(matches).compile(dialect=POSTGRESQL))
+
+
+def _sought_by_arrays(
+    by: tuple[sa.Column[Any], ...],
+) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
+    """The keys as a table made of one array per column, and what makes a row one of them."""
+    arrays = [
+        sa.bindparam(f"key_{place}", type_=ARRAY(column.type)) for place, column in enumerate(by)
+    ]
+    names = (sa.column(f"key_{place}", column.type) for place, column in enumerate(by))
+    sought = sa.func.unnest(*arrays).table_valued(*names).render_derived(name="wanted")
+    return sought, sa.and_(*(column == key for column, key in zip(by, sought.c, strict=True)))
 
 
 @lru_cache(maxsize=512)
@@ -186,9 +184,13 @@ def _by_json(
 ) -> sa.Select[Any]:
     """SQLite's statement of `load`. It scans the whole table for a row in several VALUES, and takes the index for
     a row in a subquery."""
+    return sa.select(*wanted).where(sa.tuple_(*by).in_(_sought_by_json(len(by))))
+
+
+def _sought_by_json(columns: int) -> sa.Select[Any]:
     each = sa.func.json_each(sa.bindparam("keys", type_=sa.Text)).table_valued("value")
-    parts = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(len(by)))
-    return sa.select(*wanted).where(sa.tuple_(*by).in_(sa.select(*parts)))
+    parts = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(columns))
+    return sa.select(*parts)
 
 
 def _conflict(table: sa.Table, upsert: Upsert | None, returning: tuple[str, ...]) -> str:

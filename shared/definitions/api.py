@@ -201,7 +201,8 @@ def _read_all(context: Context, documents: Sequence[dict[str, Any]]) -> list[Wis
 async def _apply(
     context: Context, principal: Principal, wishes: Sequence[Wish], *, prune: bool, dry_run: bool
 ) -> list[Change]:
-    async with context.database().begin() as tx:
+    database = context.database()
+    async with database.rehearse() if dry_run else database.begin() as tx:
         at = await now(tx)
         changes = await store.put_definitions(
             tx,
@@ -215,10 +216,7 @@ async def _apply(
             at=at,
         )
         writing = Writing(principal.workspace, wishes, changes, principal.id, at)
-        changes = await context.put(tx, writing)
-        if dry_run:
-            await tx.rollback()
-    return changes
+        return await context.put(tx, writing)
 
 
 async def _definitions_json(

@@ -96,7 +96,7 @@ class Consumer(Protocol):
     def joined(self) -> bool:
         """Whether an assignment holds; that of a spare member may be empty."""
 
-    async def commit(self, partition: TopicPartition, next_offset: int) -> None:
+    async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Store where the group goes on. A partition lost meanwhile is not an error: its new owner replays."""
 
     def stop_partition(self, partition: TopicPartition) -> None:

@@ -11,7 +11,7 @@ from services.alerting.definitions import ENDPOINT
 from services.alerting.rules.sending import Room
 from services.alerting.store.endpoints import Endpoint, EndpointKey, load_targets
 from services.alerting.tables import attempts, definitions, deliveries, messages
-from shared.db import Tx, Upsert, UtcDateTime, insert, load, now
+from shared.db import Prepared, Tx, Upsert, UtcDateTime, insert, load, now
 
 _CHANGED = (
     "state",
@@ -67,12 +67,12 @@ def _is_free() -> sa.ColumnElement[bool]:
     return sa.and_(d.state == _PENDING, d.due_at <= at, nobodys)
 
 
-def _lanes_due() -> sa.Select[Any]:
+def _lanes_due() -> Prepared:
     d, e = deliveries.c, definitions.c
     own = sa.and_(d.workspace == e.workspace, d.endpoint == e.id)
     # With EXISTS it may become a join, which reads all that is due; this looks at one for each endpoint.
     first = sa.select(d.id).where(own, _is_free()).order_by(d.due_at).limit(1).scalar_subquery()
-    return (
+    return Prepared(
         sa.select(e.workspace, e.id)
         .where(e.kind == ENDPOINT, e.state == "active", first.is_not(None))
         .order_by(e.workspace, e.id)
@@ -86,23 +86,23 @@ async def lanes_due(tx: Tx) -> tuple[datetime, list[EndpointKey]]:
     """The database's time, and the active endpoints that have a delivery due and free; batch function over all
     workspaces."""
     at = await now(tx)
-    found = await tx.execute(_LANES_DUE, {"at": at})
-    return at, [(row.workspace, row.id) for row in found]
+    return at, [(workspace, id) for workspace, id in await _LANES_DUE.rows(tx, at=at)]
 
 
 async def claim(
     tx: Tx, rooms: Sequence[Room], at: datetime, *, lease_seconds: float
 ) -> list[Claimed]:
     """Lease what was due at that time of the database, for each lane no more than it has room for."""
-    values: dict[str, Any] = {"at": at, "until": at + timedelta(seconds=lease_seconds)}
+    places: dict[str, Any] = {}
     arms = _arms(len(rooms))
     for arm, room in enumerate([*rooms, *[_NO_ROOM] * (arms - len(rooms))]):
-        values |= {
+        places |= {
             f"workspace_{arm}": room.lane[0],
             f"endpoint_{arm}": room.lane[1],
             f"places_{arm}": room.places,
         }
-    rows = (await tx.execute(_claiming(arms), values)).all()
+    until = at + timedelta(seconds=lease_seconds)
+    rows = await _claiming(arms).rows(tx, at=at, until=until, **places)
     return await _with_bodies(tx, rows, at)
 
 
@@ -115,7 +115,7 @@ def _arms(rooms: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def _claiming(arms: int) -> sa.UpdateBase:
+def _claiming(arms: int) -> Prepared:
     """Lease for so many lanes. Each takes its oldest, and skips what another worker is taking."""
     d = deliveries.c
     taken = [
@@ -134,7 +134,7 @@ def _claiming(arms: int) -> sa.UpdateBase:
     # In a CTE it is run once; in a join it could be run, and lock its rows, again and again. The endpoint is in
     # the key so that either index that starts with the workspace will do.
     picked = sa.union_all(*(sa.select(arm) for arm in taken)).cte("picked")
-    return (
+    return Prepared(
         sa.update(deliveries)
         .where(
             sa.tuple_(d.workspace, d.endpoint, d.id).in_(
@@ -177,7 +177,7 @@ async def save_arrived(tx: Tx, arrived: Iterable[Claimed], at: datetime) -> dict
     return {(row.workspace, row.id): row.attempts for row in written}
 
 
-async def lock_deliveries(tx: Tx, some: Iterable[Claimed]) -> list[sa.Row[Any]]:
+async def lock_deliveries(tx: Tx, some: Iterable[Claimed]) -> list[Any]:
     """These deliveries, locked until the transaction ends."""
     d = deliveries.c
     keys = sorted({one.place for one in some})
@@ -199,7 +199,7 @@ async def _with_bodies(tx: Tx, rows: Sequence[Any], at: datetime) -> list[Claime
     targets = await load_targets(tx, [(row.workspace, row.endpoint) for row in rows], at)
     m = messages.c
     keys = sorted({(row.workspace, row.message) for row in rows})
-    found: list[Any] = await load(tx, [m.workspace, m.id, m.body], [m.workspace, m.id], keys)
+    found = await load(tx, [m.workspace, m.id, m.body], [m.workspace, m.id], keys)
     bodies = {(workspace, id): bytes(body) for workspace, id, body in found}
     claimed = []
     for workspace, id, endpoint, message, type in rows:

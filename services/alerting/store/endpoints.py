@@ -11,7 +11,7 @@ from services.alerting.definitions import ENDPOINT, RULE, condition_of, matches
 from services.alerting.rules.judging import Rule
 from services.alerting.tables import definitions, deliveries, endpoint_secrets, outbox
 from shared.contracts.values import DefinitionState
-from shared.db import Tx, insert, load
+from shared.db import Prepared, Tx, among, insert, load
 from shared.definitions import Definition
 from shared.definitions.store import get_definition, save_definitions
 from shared.webhook import new_secret
@@ -20,10 +20,10 @@ SECRET_OVERLAP = timedelta(hours=24)
 _MOST_SECRETS = 10
 EndpointKey = tuple[str, str]
 """Workspace and endpoint."""
-_HOLDING = (
+_HOLDING = Prepared(
     sa.select(definitions)
     .where(
-        definitions.c.workspace.in_(sa.bindparam("workspaces", expanding=True)),
+        among(definitions.c.workspace, "workspaces"),
         definitions.c.kind == ENDPOINT,
         definitions.c.state != "deleted",
     )
@@ -72,7 +72,7 @@ async def load_endpoints(tx: Tx, workspaces: Iterable[str]) -> list[Endpoint]:
 async def hold_endpoints(tx: Tx, workspaces: Iterable[str]) -> list[Endpoint]:
     """The same, and none of them can be deleted before this transaction ends: a delivery to one that goes
     meanwhile would never be sent nor cancelled."""
-    found = await tx.execute(_HOLDING, {"workspaces": sorted(set(workspaces))})
+    found = await _HOLDING.rows(tx, workspaces=sorted(set(workspaces)))
     return [_endpoint(row) for row in found]
 
 

@@ -8,15 +8,12 @@ from services.alerting.definitions import RULE
 from services.alerting.rules.judging import Rule
 from services.alerting.store.endpoints import load_rules
 from services.alerting.tables import definitions
-from shared.db import Tx
+from shared.db import Prepared, Tx, among
 
 _MOST_WORKSPACES = 1_000
-_VERSIONS = (
-    sa.select(definitions.c.workspace, sa.func.sum(definitions.c.revision).label("version"))
-    .where(
-        definitions.c.workspace.in_(sa.bindparam("workspaces", expanding=True)),
-        definitions.c.kind == RULE,
-    )
+_VERSIONS = Prepared(
+    sa.select(definitions.c.workspace, sa.func.sum(definitions.c.revision))
+    .where(among(definitions.c.workspace, "workspaces"), definitions.c.kind == RULE)
     .group_by(definitions.c.workspace)
 )
 
@@ -29,8 +26,8 @@ class Rulebooks:
 
     async def load(self, tx: Tx, workspaces: Iterable[str]) -> list[Rule]:
         """All alert rules of these workspaces as of now, paused ones included."""
-        found = await tx.execute(_VERSIONS, {"workspaces": sorted(set(workspaces))})
-        versions = {row.workspace: int(row.version) for row in found}
+        found = await _VERSIONS.rows(tx, workspaces=sorted(set(workspaces)))
+        versions = {workspace: int(version) for workspace, version in found}
         books = {w: self._books[w] for w in versions if w in self._books}
         changed = [w for w in versions if w not in books or books[w][0] != versions[w]]
         read = await load_rules(tx, changed)

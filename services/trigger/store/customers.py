@@ -11,10 +11,15 @@ from services.trigger.verdicts import CustomerKey
 from shared.contracts.envelope import Received
 from shared.contracts.messages import CustomerChanged
 from shared.contracts.topics import Topic
-from shared.db import Tx, Upsert, insert, load
+from shared.db import Prepared, Tx, Upsert, insert, load
 
 LONGEST_LAG: Final = timedelta(seconds=30)
 """Nothing is released while our copy is further behind than this: a stop among the unread would be missed."""
+_READ_UP_TO = Prepared(
+    sa.select(freshness.c.read_up_to).where(
+        freshness.c.topic == sa.literal_column(f"'{Topic.CUSTOMERS}'")
+    )
+)
 
 
 async def load_customers(tx: Tx, keys: Iterable[CustomerKey]) -> dict[CustomerKey, CustomerChanged]:
@@ -43,7 +48,7 @@ async def save_customers(tx: Tx, batch: Sequence[Received[CustomerChanged]]) -> 
     ]
     upsert = Upsert(("workspace", "id"), replace=("revision", "document"), newer="revision")
     written = await insert(tx, customers, rows, upsert=upsert, returning=("workspace", "id"))
-    await save_position(tx, batch[-1])
+    await _save_positions(tx, {received.record.at: received for received in batch}.values())
     return [(row.workspace, row.id) for row in written]
 
 
@@ -64,20 +69,27 @@ async def save_freshness(tx: Tx, topic: Topic, read_up_to: datetime) -> None:
 
 async def is_fresh(tx: Tx, now: datetime) -> bool:
     """Whether the customers have been read up to 30 s ago or later; never before the first full read."""
-    statement = sa.select(freshness.c.read_up_to).where(freshness.c.topic == Topic.CUSTOMERS)
-    read_up_to = (await tx.execute(statement)).scalar()
-    return read_up_to is not None and now - read_up_to <= LONGEST_LAG
+    rows = await _READ_UP_TO.rows(tx)
+    return bool(rows) and now - rows[0].read_up_to <= LONGEST_LAG
 
 
 async def save_position(tx: Tx, last: Received[CustomerChanged]) -> None:
     """Note that the partition was read up to this record, itself included."""
-    row = {
-        "topic": last.record.topic,
-        "partition": last.record.partition,
-        "next_offset": last.record.offset + 1,
-        "appended_at": last.appended_at,
-    }
+    await _save_positions(tx, [last])
+
+
+async def _save_positions(tx: Tx, lasts: Iterable[Received[CustomerChanged]]) -> None:
+    """Note up to which record, itself included, each partition was read; one record for each."""
+    rows = [
+        {
+            "topic": last.record.topic,
+            "partition": last.record.partition,
+            "next_offset": last.record.offset + 1,
+            "appended_at": last.appended_at,
+        }
+        for last in sorted(lasts, key=lambda last: last.record.partition)
+    ]
     upsert = Upsert(
         ("topic", "partition"), replace=("next_offset", "appended_at"), newer="next_offset"
     )
-    await insert(tx, positions, [row], upsert=upsert)
+    await insert(tx, positions, rows, upsert=upsert)

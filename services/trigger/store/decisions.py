@@ -10,7 +10,7 @@ from services.trigger.occasions import Occasion
 from services.trigger.store.events import snapshot_json
 from services.trigger.tables import decisions, holds
 from services.trigger.verdicts import Outcome, Verdict
-from shared.db import Tx, Upsert, claim_due, insert, load
+from shared.db import Due, Tx, Upsert, delete, insert, load
 
 DECIDED = "decided"
 """The signal that decisions were made; `?wait=` listens to it."""
@@ -18,25 +18,23 @@ RELEASE = "release"
 """The signal that a pending decision may be due."""
 _RELEASE_BATCH = 500
 _LEASE_SECONDS = 20.0
+_D = decisions.c
+_RELEASES = Due(
+    decisions,
+    due=_D.due_at,
+    leased_until=_D.leased_until,
+    where=_D.outcome == sa.literal_column("'pending'"),
+    order_by=(_D.priority.desc(), _D.id),
+)
 
 
-async def claim_releases(tx: Tx) -> list[sa.Row[Any]]:
+async def claim_releases(tx: Tx) -> list[Any]:
     """Lease pending decisions that are due, the highest priority first, then in the order of their ids."""
-    d = decisions.c
-    rows = await claim_due(
-        tx,
-        decisions,
-        due=d.due_at,
-        leased_until=d.leased_until,
-        where=d.outcome == sa.literal_column("'pending'"),
-        limit=_RELEASE_BATCH,
-        lease_seconds=_LEASE_SECONDS,
-        order_by=(d.priority.desc(), d.id),
-    )
+    rows = await _RELEASES.claim(tx, limit=_RELEASE_BATCH, lease_seconds=_LEASE_SECONDS)
     return sorted(rows, key=lambda row: (-row.priority, row.id))
 
 
-async def lock_pending(tx: Tx, keys: Iterable[tuple[str, str]]) -> list[sa.Row[Any]]:
+async def lock_pending(tx: Tx, keys: Iterable[tuple[str, str]]) -> list[Any]:
     """Lock these decisions by workspace and id; those that are pending no longer are left out."""
     d = decisions.c
     rows = await load(tx, decisions, [d.workspace, d.id], sorted(set(keys)), lock=True)
@@ -73,10 +71,8 @@ async def save_verdicts(
 
 async def release_holds(tx: Tx, held: Sequence[tuple[str, str, str, str]]) -> None:
     """Let go of transactions that these decisions held."""
-    if held:
-        h = holds.c
-        keys = sa.tuple_(h.workspace, h.trigger, h.transaction_key, h.decision)
-        await tx.execute(sa.delete(holds).where(keys.in_(held)))
+    h = holds.c
+    await delete(tx, holds, (h.workspace, h.trigger, h.transaction_key, h.decision), held)
 
 
 def _row(row: Any, verdict: Verdict, now: datetime, occasion: Occasion | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from services.trigger.batch import described
+from services.trigger.batch import Books, described
 from services.trigger.occasions import Occasion
 from services.trigger.tables import cancellations, contacts, decisions, holds, seen
 from services.trigger.verdicts import Clock, CustomerKey, HoldKey, Ledger, Outcome, Verdict
@@ -37,34 +37,46 @@ async def bury(tx: Tx, row: Mapping[str, Any]) -> None:
     await insert(tx, seen, [row])
 
 
-async def lock_contacts(tx: Tx, keys: Iterable[CustomerKey]) -> None:
-    """Lock the customers' contact clocks, inserting those that are new."""
-    await lock(tx, contacts, sorted(set(keys)))
+async def lock_contacts(tx: Tx, keys: Iterable[CustomerKey]) -> dict[CustomerKey, Clock]:
+    """Lock the customers' contact clocks, inserting those that are new, and return those that stood."""
+    c = contacts.c
+    columns = (c.workspace, c.customer, c.last_invited_at, c.last_invitation, c.clock_at)
+    rows = await lock(tx, contacts, sorted(set(keys)), columns)
+    return {
+        (row.workspace, row.customer): Clock(row.last_invited_at, row.last_invitation, row.clock_at)
+        for row in rows
+    }
 
 
 async def load_ledger(
-    tx: Tx, occasions: Sequence[Occasion], customers: Mapping[CustomerKey, CustomerChanged]
+    tx: Tx,
+    occasions: Sequence[Occasion],
+    books: Books,
+    clocks: Mapping[CustomerKey, Clock],
+    customers: Mapping[CustomerKey, CustomerChanged],
 ) -> Ledger:
-    """What is known of these occasions' customers and transactions; call it under the customers' locks."""
-    people = sorted({(o.workspace, o.customer_id) for o in occasions})
-    rows = await load(tx, contacts, [contacts.c.workspace, contacts.c.customer], people)
-    clocks = {
-        (r.workspace, r.customer): Clock(r.last_invited_at, r.last_invitation, r.clock_at)
-        for r in rows
-    }
-    keys = sorted({hold_key(o) for o in occasions})
+    """What is known of these occasions' transactions, beside the clocks that their customers' locks returned."""
+    keys = {hold_key(o) for o in occasions}
+    cancelled = {key for key in keys if _may_be_cancelled(key, books)}
     h, c = holds.c, cancellations.c
-    held = await load(tx, holds, [h.workspace, h.trigger, h.transaction_key], keys)
-    gone = await load(tx, cancellations, [c.workspace, c.trigger, c.transaction_key], keys)
+    held = await load(tx, holds, [h.workspace, h.trigger, h.transaction_key], sorted(keys))
+    gone = await load(
+        tx, cancellations, [c.workspace, c.trigger, c.transaction_key], sorted(cancelled)
+    )
     return Ledger(
         holds={(r.workspace, r.trigger, r.transaction_key): r.decision for r in held},
         cancelled={
             (r.workspace, r.trigger, r.transaction_key): described(r.event, r.source, r.type)
             for r in gone
         },
-        clocks=clocks,
+        clocks=dict(clocks),
         customers=customers,
     )
+
+
+def _may_be_cancelled(key: HoldKey, books: Books) -> bool:
+    trigger = books[key[0]].triggers.get(key[1])
+    return trigger is not None and bool(trigger.cancel_on)
 
 
 def hold_key(occasion: Occasion) -> HoldKey:

@@ -12,7 +12,7 @@ from services.trigger.tables import invitations, outbox
 from shared.contracts.keys import Key
 from shared.contracts.messages import InvitationChanged
 from shared.contracts.values import InvitationState
-from shared.db import Tx, Upsert, claim_due, insert, load, now, wake
+from shared.db import Due, Prepared, Tx, Upsert, UtcDateTime, insert, load, now, wake
 from shared.outbox import announce
 
 SOURCE: Final = "trigger"
@@ -21,6 +21,20 @@ OPEN: Final = frozenset({"made", "sending", "sent", "failed", "uncertain"})
 SEND: Final = "send"
 """The signal that something is to be sent."""
 _EXPIRE_BATCH = 500
+_I = invitations.c
+_SENDINGS = Due(
+    invitations, due=_I.send_at, leased_until=_I.leased_until, where=_I.send_at.is_not(None)
+)
+_EXPIRED = Prepared(
+    sa.select(invitations)
+    .where(
+        _I.state.in_([sa.literal_column(f"'{state}'") for state in sorted(OPEN)]),
+        _I.expires_at <= sa.bindparam("at", type_=UtcDateTime),
+    )
+    .order_by(_I.expires_at)
+    .limit(sa.literal_column(str(_EXPIRE_BATCH)))
+    .with_for_update(skip_locked=True)
+)
 
 
 @dataclass(frozen=True)
@@ -119,16 +133,7 @@ async def stop_invitations(tx: Tx, customers: Collection[tuple[str, str]]) -> No
 
 async def claim_sendings(tx: Tx, *, limit: int, lease_seconds: float) -> list[sa.Row[Any]]:
     """Lease invitations that a channel has to send now, and announce those that begin to be sent."""
-    i = invitations.c
-    rows = await claim_due(
-        tx,
-        invitations,
-        due=i.send_at,
-        leased_until=i.leased_until,
-        where=i.send_at.is_not(None),
-        limit=limit,
-        lease_seconds=lease_seconds,
-    )
+    rows = await _SENDINGS.claim(tx, limit=limit, lease_seconds=lease_seconds)
     begun = [
         Change(row, InvitationState.SENDING, send_at=row.send_at, leased_until=row.leased_until)
         for row in rows
@@ -140,19 +145,8 @@ async def claim_sendings(tx: Tx, *, limit: int, lease_seconds: float) -> list[sa
 
 async def expire_invitations(tx: Tx) -> int:
     """Expire a batch of open invitations whose time has passed, skipping what another worker holds."""
-    i = invitations.c
     at = await now(tx)
-    statement = (
-        sa.select(invitations)
-        .where(
-            i.state.in_([sa.literal_column(f"'{state}'") for state in sorted(OPEN)]),
-            i.expires_at <= at,
-        )
-        .order_by(i.expires_at)
-        .limit(_EXPIRE_BATCH)
-        .with_for_update(skip_locked=True)
-    )
-    rows = (await tx.execute(statement)).all()
+    rows = await _EXPIRED.rows(tx, at=at)
     await change_invitations(tx, [Change(row, InvitationState.EXPIRED) for row in rows], at)
     return len(rows)
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.trigger.definitions import CHANNEL
 from services.trigger.tables import channel_secrets, definitions
-from shared.db import Tx, insert, now
+from shared.db import Tx, insert, load, now
 from shared.webhook import new_secret
 
 
@@ -45,16 +45,19 @@ async def load_channels(
 ) -> dict[tuple[str, str], tuple[str, str]]:
     """URL and secret of each channel that exists, by workspace and id."""
     s, d = channel_secrets.c, definitions.c
-    statement = (
-        sa.select(d.workspace, d.id, d.document, s.secret)
-        .join(channel_secrets, sa.and_(s.workspace == d.workspace, s.channel == d.id))
-        .where(
-            d.kind == CHANNEL,
-            d.state != "deleted",
-            sa.tuple_(d.workspace, d.id).in_(sorted(set(channels))),
-        )
+    keys = sorted(set(channels))
+    secrets = {
+        (row.workspace, row.channel): row.secret
+        for row in await load(tx, channel_secrets, [s.workspace, s.channel], keys)
+    }
+    found = await load(
+        tx,
+        [d.workspace, d.id, d.state, d.document],
+        [d.workspace, d.kind, d.id],
+        [(workspace, CHANNEL, id) for workspace, id in secrets],
     )
     return {
-        (row.workspace, row.id): (row.document["url"], row.secret)
-        for row in await tx.execute(statement)
+        (row.workspace, row.id): (row.document["url"], secrets[row.workspace, row.id])
+        for row in found
+        if row.state != "deleted"
     }

@@ -57,18 +57,22 @@ class EmbeddedConsumer:
     def joined(self) -> bool:
         return True
 
-    async def commit(self, partition: TopicPartition, next_offset: int) -> None:
+    async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         # Taken while the partition is being let go, as Kafka does; refused once it may have a new owner.
-        if partition in self._positions or partition in self._leaving:
-            await self._storage.commit(self.group, partition, next_offset)
-        else:
-            topic, number = partition
+        held = {
+            at: end
+            for at, end in next_offsets.items()
+            if at in self._positions or at in self._leaving
+        }
+        if held:
+            await self._storage.commit(self.group, held)
+        for at in next_offsets.keys() - held.keys():
             log.warning(
                 "commit_of_lost_partition",
                 group=self.group,
-                topic=topic,
-                partition=number,
-                offset=next_offset,
+                topic=at.topic,
+                partition=at.partition,
+                offset=next_offsets[at],
             )
 
     def stop_partition(self, partition: TopicPartition) -> None:

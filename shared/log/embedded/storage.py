@@ -142,12 +142,14 @@ class Storage:
             for topic, partition, following in rows
         }
 
-    async def commit(self, group: str, at: TopicPartition, following: int) -> None:
-        row = (group, self._ids[at.topic], at.partition, following)
+    async def commit(self, group: str, following: Mapping[TopicPartition, int]) -> None:
+        rows = [
+            (group, self._ids[at.topic], at.partition, offset) for at, offset in following.items()
+        ]
         await self._writer.do(
             lambda connection: (
-                connection.execute(
-                    "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)", row
+                connection.executemany(
+                    "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)", rows
                 ).rowcount
             )
         )

@@ -111,23 +111,33 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
     def joined(self) -> bool:
         return self._settled and self._connection.client is not None
 
-    async def commit(self, partition: TopicPartition, next_offset: int) -> None:
+    async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         client = await self._connection.get(CALL_SECONDS)
-        with unavailable(
-            f"committing {partition.topic}/{partition.partition} for group {self._group}"
-        ):
+        assigned = client.assignment()
+        there = {self._settings.theirs(at): end for at, end in next_offsets.items()}
+        held = {at: end for at, end in there.items() if at in assigned}
+        self._lost_before_commit({at: there[at] for at in there.keys() - held.keys()})
+        if not held:
+            return
+        with unavailable(f"committing offsets for group {self._group}"):
             try:
                 async with asyncio.timeout(CALL_SECONDS):
-                    await client.commit({self._settings.theirs(partition): next_offset})
+                    await client.commit(held)
             except (CommitFailedError, IllegalStateError) as error:
-                log.warning(
-                    "commit_of_lost_partition",
-                    group=self._group,
-                    topic=partition.topic,
-                    partition=partition.partition,
-                    offset=next_offset,
-                    error=reason(error),
-                )
+                self._lost_before_commit(held, reason(error))
+
+    def _lost_before_commit(
+        self, lost: Mapping[aiokafka.TopicPartition, int], error: str = "not assigned any more"
+    ) -> None:
+        for at, offset in lost.items():
+            log.warning(
+                "commit_of_lost_partition",
+                group=self._group,
+                topic=at.topic,
+                partition=at.partition,
+                offset=offset,
+                error=error,
+            )
 
     def stop_partition(self, partition: TopicPartition) -> None:
         client = self._connection.client

@@ -142,7 +142,7 @@ async def test_a_group_goes_on_where_it_committed(opened: OpenLog) -> None:
     await send(opened.log, numbered(topic, b"k", 10))
     async with opened.log.consumer("readers", [topic]) as consumer:
         assert [record.offset for record in await take(consumer, 10)] == list(range(10))
-        await consumer.commit(at, 4)
+        await consumer.commit({at: 4})
     async with opened.log.consumer("readers", [topic]) as consumer:
         assert [record.offset for record in await take(consumer, 6)] == list(range(4, 10))
     async with opened.log.consumer("others", [topic]) as consumer:
@@ -235,7 +235,7 @@ async def test_a_rebalance_lets_go_at_once_and_waits_for_what_is_in_flight(opene
                 assert not second.assigned(), "handed over while its records were being handled"
             # What was handled before the hand-over may still be committed.
             for at in every:
-                await first.commit(at, 5)
+                await first.commit({at: 5})
             handling.close()
             async with polled(first):
                 await until(lambda: len(first.assigned()) == len(second.assigned()) == 1)
@@ -253,7 +253,7 @@ async def test_the_commit_of_a_lost_partition_is_harmless(opened: OpenLog) -> No
             async with polled(first), polled(second):
                 await until(lambda: len(first.assigned()) == len(second.assigned()) == 1)
             (theirs,) = second.assigned()
-            await first.commit(theirs, 3)
+            await first.commit({theirs: 3})
             assert not first.owns(theirs)
             assert (await opened.log.lag("readers", [topic]))[theirs].committed is None
 
@@ -266,7 +266,7 @@ async def test_seek_committed_gives_the_records_again(opened: OpenLog) -> None:
         await take(consumer, 10)
         await consumer.seek_committed(at)
         assert [record.offset for record in await take(consumer, 10)] == list(range(10))
-        await consumer.commit(at, 7)
+        await consumer.commit({at: 7})
         await consumer.seek_committed(at)
         assert [record.offset for record in await take(consumer, 3)] == [7, 8, 9]
         await consumer.seek_committed(TopicPartition(topic, 9))
@@ -296,7 +296,7 @@ async def test_an_offset_below_the_start_stops_and_says_so(opened: OpenLog) -> N
     await send(opened.log, numbered(topic, b"k", 10))
     async with opened.log.consumer("readers", [topic]) as consumer:
         await take(consumer, 10)
-        await consumer.commit(at, 3)
+        await consumer.commit({at: 3})
     await opened.delete_before(topic, 0, 6)
     async with opened.log.consumer("readers", [topic]) as consumer:
         for _ in range(2):
@@ -320,7 +320,7 @@ async def test_lag_tells_start_end_and_committed(opened: OpenLog) -> None:
     async with opened.log.consumer("readers", [topic]) as consumer:
         records = await take(consumer, 20)
         for record in records:
-            await consumer.commit(record.at, record.offset + 1)
+            await consumer.commit({record.at: record.offset + 1})
     assert sum(entry.records for entry in (await opened.log.lag("readers", [topic])).values()) == 0
     with pytest.raises(Unavailable, match="nowhere"):
         await opened.log.lag("readers", ["nowhere"])

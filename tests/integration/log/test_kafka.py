@@ -205,7 +205,7 @@ async def test_a_client_whose_own_task_ended_is_replaced(
         await log.create_topics([TopicSpec("events", 1, DAY_MS)])
         await producer.send(numbered("events", b"k", 1))
         await take(consumer, 1)
-        await consumer.commit(TopicPartition("events", 0), 1)
+        await consumer.commit({TopicPartition("events", 0): 1})
         part, name = task.split(".")
         client = consumer._connection.client  # type: ignore[attr-defined]
         getattr(getattr(client, part), name).cancel()

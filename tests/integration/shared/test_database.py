@@ -5,16 +5,20 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
 from shared.db import (
     Database,
+    Due,
     Json,
+    Prepared,
     Tx,
     Upsert,
     UtcDateTime,
-    claim_due,
+    among,
+    delete,
     insert,
     load,
     lock,
@@ -43,6 +47,12 @@ locks = sa.Table(
     metadata,
     sa.Column("workspace", sa.Text, primary_key=True),
     sa.Column("id", sa.Text, primary_key=True),
+)
+DUE = Due(
+    things,
+    due=things.c.due_at,
+    leased_until=things.c.leased_until,
+    where=things.c.workspace == "acme",
 )
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -135,6 +145,73 @@ async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> No
         assert (await tx.execute(sa.select(sa.func.count()).select_from(things))).scalar_one() == 0
 
 
+async def test_a_rehearsal_sees_its_own_effect_and_leaves_none(database: Database) -> None:
+    async with database.rehearse() as tx:
+        wake(tx, "outbox")
+        await insert(tx, things, [thing("a")])
+        assert len(await load(tx, things, [things.c.id], [("a",)])) == 1
+    async with database.read() as tx:
+        assert await load(tx, things, [things.c.id], [("a",)]) == []
+    assert database.signal("outbox").count == 0
+
+
+async def test_rows_are_deleted_by_their_keys(database: Database) -> None:
+    async with database.begin() as tx:
+        await insert(tx, things, [thing("a"), thing("b"), thing("c")])
+        by = [things.c.workspace, things.c.id]
+        await delete(tx, things, by, [("acme", "a"), ("acme", "c"), ("other", "b")])
+        await delete(tx, things, by, [])
+        left = await load(tx, things, [things.c.workspace], [("acme",)])
+    assert [row.id for row in left] == ["b"]
+
+
+async def test_a_statement_is_prepared_once_for_any_number_of_texts(database: Database) -> None:
+    ids = Prepared(
+        sa.select(things.c.id, things.c.document)
+        .where(among(things.c.id, "ids"), things.c.due_at <= sa.bindparam("at"))
+        .order_by(things.c.id)
+    )
+    later = LONG_AGO + timedelta(days=1)
+    async with database.begin() as tx:
+        await insert(tx, things, [thing("a"), thing("b"), thing("c", due_at=later)])
+        for wanted, found in (([], []), (["b", "a", "x"], ["a", "b"]), (["c"], [])):
+            rows = await ids.rows(tx, ids=wanted, at=LONG_AGO)
+            assert [row.id for row in rows] == found
+            assert all(row.document == {"é": [1, None]} for row in rows)
+
+
+async def test_a_connection_that_the_server_closed_is_not_handed_out(postgres_url: str) -> None:
+    async with open_database(postgres_url, "probe") as opened:
+        opened.gate = None
+        async with opened.begin() as tx:
+            (mine,) = (await tx.execute(sa.text("SELECT pg_backend_pid()"))).scalars()
+        other = await asyncpg.connect(postgres_url)
+        await other.execute("SELECT pg_terminate_backend($1)", mine)
+        while await other.fetchval("SELECT true FROM pg_stat_activity WHERE pid = $1", mine):
+            await asyncio.sleep(0.01)
+        await other.close()
+        async with opened.begin() as tx:
+            assert (await tx.execute(sa.text("SELECT 1"))).scalar_one() == 1
+
+
+async def test_a_transaction_that_is_cancelled_goes_back_clean(database: Database) -> None:
+    entered = asyncio.Event()
+
+    async def hang() -> None:
+        async with database.begin() as tx:
+            await insert(tx, things, [thing("a")])
+            entered.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hang())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with database.begin() as tx:
+        assert await load(tx, things, [things.c.id], [("a",)]) == []
+
+
 async def test_the_first_contact_locks_too(database: Database) -> None:
     """Two transactions that meet at a key nobody has seen yet run one after the other."""
     order: list[str] = []
@@ -159,15 +236,7 @@ async def test_the_first_contact_locks_too(database: Database) -> None:
 
 
 async def claim(tx: Tx, limit: int = 10) -> list[str]:
-    rows = await claim_due(
-        tx,
-        things,
-        due=things.c.due_at,
-        leased_until=things.c.leased_until,
-        where=things.c.workspace == "acme",
-        limit=limit,
-        lease_seconds=30,
-    )
+    rows = await DUE.claim(tx, limit=limit, lease_seconds=30)
     return sorted(row.id for row in rows)
 
 
@@ -232,6 +301,15 @@ async def test_an_error_does_not_repeat_the_values_of_its_rows(database: Databas
         async with database.begin() as tx:
             await insert(tx, things, [thing("a", document=secret, revision=None)])
     assert "revision" in str(raised.value)
+    assert "mei@example.com" not in str(raised.value)
+
+
+async def test_an_error_about_an_argument_does_not_repeat_it(postgres_url: str) -> None:
+    async with open_probe(postgres_url, metadata) as opened:
+        with pytest.raises(sa.exc.DBAPIError) as raised:
+            async with opened.begin() as tx:
+                await insert(tx, things, [thing("a", revision="mei@example.com")])
+    assert "argument" in str(raised.value)
     assert "mei@example.com" not in str(raised.value)
 
 

@@ -97,7 +97,7 @@ async def test_a_restored_database_reads_again_what_its_group_has_passed(
     async with log.consumer("trigger", [Topic.CUSTOMERS]) as consumer:
         while not (fetched := await consumer.fetch(max_records=10, timeout_seconds=1.0)):
             continue
-        await consumer.commit(next(iter(fetched)), records[-1].offset + 1)
+        await consumer.commit({next(iter(fetched)): records[-1].offset + 1})
     assert await bench.rows("customers") == []
     watch = FreshnessWatch(bench.handlers, log)
     assert not await watch.look()

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared import worker as module
 from shared.contracts.envelope import Received
 from shared.errors import Refused, Unavailable, Undecodable, UnknownMajor
 from shared.log import Record, TopicPartition
-from shared.worker import Bury, Handle, Subscription, Worker
+from shared.worker import Bury, Handle, Subscription, Worker, patience
 from tests.fakes import FakeConsumer, FakeProducer, Flaky, record
 
 TOPIC = "responses"
@@ -19,7 +18,7 @@ P1 = TopicPartition(TOPIC, 1)
 
 @pytest.fixture(autouse=True)
 def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BACKOFF_SECONDS", (0.0,) * 5)
+    monkeypatch.setattr(patience, "BACKOFF_SECONDS", (0.0,) * 5)
 
 
 def decode(item: Record) -> Received[object] | None:
@@ -216,7 +215,53 @@ async def test_a_dead_letter_is_replayed_in_the_service_that_failed() -> None:
         await bench.worker.replay(record(TOPIC, 8, b"bad"))
 
 
-async def test_two_partitions_are_handled_and_committed_apart() -> None:
+async def test_what_was_fetched_together_is_handled_and_committed_together() -> None:
+    handle = Flaky(Unavailable("database"))
+    bench = Bench(handle)
+    bench.consumer.then(
+        {P0: [record(TOPIC, 1), record(TOPIC, 2)], P1: [record(TOPIC, 5, partition=1)]}
+    )
+    bench.consumer.commit_failures = [Unavailable("log")]
+    await bench.run()
+    assert handle.batches == [[1, 2, 5]]
+    assert bench.consumer.committed == {P0: 3, P1: 6}
+
+
+async def test_an_unreadable_record_of_one_partition_leaves_the_other_as_it_is() -> None:
+    handle = Flaky()
+    bench = Bench(handle)
+    bench.consumer.then(
+        {
+            P0: [record(TOPIC, 1, b"bad"), record(TOPIC, 2)],
+            P1: [record(TOPIC, 5, b"newer", partition=1)],
+        }
+    )
+    await bench.run()
+    assert handle.batches == [[2]]
+    assert bench.consumer.committed == {P0: 3}
+    assert bench.consumer.stopped == [P1]
+    assert len(bench.producer.sent) == 1
+
+
+async def test_the_partition_that_is_left_goes_on_when_another_is_taken_during_a_retry() -> None:
+    bench: Bench
+    batches: list[list[int]] = []
+
+    async def handle(batch: Sequence[Received[object]]) -> None:
+        if P0 not in bench.consumer.revoked:
+            bench.consumer.revoked.add(P0)
+            raise Unavailable("database")
+        batches.append([received.record.offset for received in batch])
+
+    bench = Bench(handle)
+    bench.consumer.then({P0: [record(TOPIC, 1)], P1: [record(TOPIC, 5, partition=1)]})
+    await bench.run()
+    assert batches == [[5]]
+    assert bench.consumer.committed == {P1: 6}
+    assert bench.worker.status.waiting_for is None
+
+
+async def test_two_partitions_of_which_one_fails_are_handled_and_committed_apart() -> None:
     handle = Flaky(poison=frozenset({1}))
     stop = asyncio.Event()
     consumer = FakeConsumer(stop, {P0: [record(TOPIC, 1)], P1: [record(TOPIC, 5, partition=1)]})
@@ -348,9 +393,8 @@ def lanes_bench(lanes: Handle, count: int, *, max_records: int = 1_000) -> Bench
     bench = Bench(lanes)
     for start in range(0, count, max_records):
         offsets = range(start, min(start + max_records, count))
-        bench.consumer.then(
-            {at: [record(TOPIC, i, partition=at.partition) for i in offsets] for at in (P0, P1)}
-        )
+        for at in (P0, P1):
+            bench.consumer.then({at: [record(TOPIC, i, partition=at.partition) for i in offsets]})
     bench.worker = Worker(
         "scoring",
         bench.consumer,

@@ -1,0 +1,151 @@
+"""PostgreSQL through asyncpg: SQLAlchemy keeps the pool and compiles; hot statements go to the driver directly.
+
+A statement costs the driver 80 µs and SQLAlchemy's execution 150 to 300 µs more, which is most of what a small batch
+costs (docs/decisions/0014).
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.errors import StartupError
+
+_DRIVER = "afterword.driver"
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SETTINGS = {
+    "lock_timeout": "10s",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+class Row(asyncpg.Record):  # type: ignore[misc]  # untyped library
+    """A row as the driver gives it, with the two ways of reading that SQLAlchemy's rows have."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def _mapping(self) -> dict[str, Any]:
+        return dict(self.items())
+
+
+def open_engine(url: str, service: str, **options: Any) -> AsyncEngine:
+    """A pool of connections that commit each statement, but for those that `transaction` takes; connects lazily.
+
+    Raises `StartupError` for a URL that can never work.
+    """
+    try:
+        parsed = make_url(url).set(drivername="postgresql+asyncpg")
+    except (ArgumentError, ValueError) as error:
+        raise StartupError(
+            "AFTERWORD_DATABASE_URL must read postgresql://user:password@host:port/database"
+        ) from error
+    query = dict(parsed.query)
+    if unknown := query.keys() - {"sslmode", "sslrootcert"}:
+        raise StartupError(
+            f"AFTERWORD_DATABASE_URL: {min(unknown)!r} is not understood, only sslmode and sslrootcert are"
+        )
+    own = {"application_name": f"afterword-{service}", "search_path": service}
+    arguments: dict[str, Any] = {
+        "timeout": 5,
+        "command_timeout": 60,
+        "server_settings": own | _SETTINGS,
+        "record_class": Row,
+    }
+    if mode := query.pop("sslmode", None):
+        arguments["ssl"] = _tls(str(mode), query.pop("sslrootcert", None))
+    engine = create_async_engine(
+        parsed.set(query=query),
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        pool_reset_on_return=None,
+        pool_size=8,
+        max_overflow=4,
+        pool_timeout=5,
+        connect_args=arguments,
+        **options | {"json_deserializer": _same},
+    )
+    event.listen(engine.sync_engine, "connect", _on_connect)
+    event.listen(engine.sync_engine, "checkout", _on_checkout)
+    return engine
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection inside a transaction, committed at the end; what is left in doubt never goes back to the pool."""
+    async with engine.connect() as connection:
+        driver = connection.info[_DRIVER]
+        try:
+            async with driver.transaction():
+                yield connection
+        finally:
+            if not driver.is_closed() and driver.is_in_transaction():
+                driver.terminate()
+
+
+async def fetch(connection: AsyncConnection, sql: str, arguments: Sequence[Any]) -> list[Any]:
+    """Run a statement past SQLAlchemy, prepared once for each connection; its errors are those of SQLAlchemy."""
+    try:
+        rows: list[Any] = await connection.info[_DRIVER].fetch(sql, *arguments)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DBAPIError(sql, None, _Told(error), hide_parameters=True) from None
+    return rows
+
+
+class _Told(Exception):
+    """What the driver says without the values of rows, which it repeats in details and about its own arguments."""
+
+    def __init__(self, error: Exception) -> None:
+        text = str(error.args[0]) if error.args else type(error).__name__
+        by_server = getattr(error, "severity", None) is not None
+        is_value = isinstance(error, asyncpg.DataError) and not by_server
+        super().__init__(text.partition(":")[0] if is_value else text)
+        self.sqlstate = getattr(error, "sqlstate", None)
+
+
+def _on_connect(connection: Any, record: Any) -> None:
+    """JSON is decoded by the driver, so that it comes the same by either way."""
+    driver = record.info[_DRIVER] = connection.driver_connection
+    for name in ("json", "jsonb"):
+        connection.run_async(
+            lambda _driver, name=name: driver.set_type_codec(
+                name, schema="pg_catalog", encoder=_same, decoder=msgspec.json.decode
+            )
+        )
+
+
+def _on_checkout(_connection: Any, record: Any, _proxy: Any) -> None:
+    """A connection that the server closed is seen without asking it: the driver was told."""
+    if record.info[_DRIVER].is_closed():
+        raise DisconnectionError
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _tls(mode: str, root: Any) -> ssl.SSLContext | str:
+    if mode not in _SSL_MODES:
+        raise StartupError(
+            f"AFTERWORD_DATABASE_URL: sslmode must be one of {', '.join(_SSL_MODES)}, not {mode!r}"
+        )
+    if mode != "verify-full":
+        return mode
+    try:
+        return ssl.create_default_context(cafile=root)
+    except OSError as error:
+        raise StartupError(
+            f"AFTERWORD_DATABASE_URL: sslrootcert {root} cannot be used: {error.strerror}"
+        ) from error

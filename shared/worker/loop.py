@@ -1,0 +1,136 @@
+"""The loop itself: fetches for the partitions that nothing is handled of, and hands on what came."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from shared.errors import OffsetLost, Unavailable
+from shared.log import Consumer, Producer, Record, TopicPartition
+from shared.telemetry import traced
+from shared.worker.giving_up import GivingUp
+from shared.worker.handling import Fetched, Handling
+from shared.worker.patience import Patience
+from shared.worker.status import LoopStatus
+from shared.worker.subscription import Subscription
+
+_AT_ONCE = 3
+"""How many batches are handled at the same time: while the database works for two, this process works for the
+third."""
+_WAIT_SECONDS = 1.0
+"""How long a fetch waits for records while nothing else is to be done."""
+_GLANCE_SECONDS = 0.01
+"""How long a fetch may wait for records while others are being handled."""
+_REST_SECONDS = 0.05
+"""When it found none: how long until the next look, unless a batch is done before."""
+
+_Busy = dict[TopicPartition, asyncio.Task[None]]
+
+
+class Worker:
+    """One member of the service's consumer group."""
+
+    def __init__(
+        self,
+        service: str,
+        consumer: Consumer,
+        producer: Producer,
+        subscriptions: Mapping[str, Subscription],
+        *,
+        max_records: int = 1_000,
+        poison_limit: int = 100,
+    ) -> None:
+        self.status = LoopStatus()
+        self._consumer = consumer
+        self._subscriptions = subscriptions
+        self._max_records = max_records
+        self._patience = Patience(service, consumer, self.status)
+        self._giving_up = GivingUp(
+            service, consumer, producer, self.status, self._patience, poison_limit
+        )
+        self._handling = Handling(service, consumer, self.status, self._patience, self._giving_up)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._stop = self._patience.stop
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until stopped, finishing the batch at hand. Raises `OffsetLost` when records were deleted
+        before they were read: that ends the process, because going on would hide the loss."""
+        self._stop = self._patience.stop = stop
+        lost: OffsetLost | None = None
+        async with asyncio.TaskGroup() as group:
+            try:
+                await self._feed(group)
+            except OffsetLost as error:
+                lost = error
+        if lost is not None:
+            raise lost
+
+    async def replay(self, record: Record) -> None:
+        """Handle one dead letter again, outside the loop. Raises what the handler raises, or `Undecodable`."""
+        subscription = self._subscriptions[record.topic]
+        received = subscription.decode(record)
+        if received is not None:
+            with traced(received.traceparent):
+                await subscription.handle([received])
+
+    async def _feed(self, group: asyncio.TaskGroup) -> None:
+        """Fetch for the partitions that nothing is handled of, so that each is in one batch at any time."""
+        busy: _Busy = {}
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                fetched = await self._fetch(busy)
+            except Unavailable as error:
+                await self._patience.wait([None], attempt, error)
+                attempt += 1
+                continue
+            attempt = 0
+            self._patience.over([None])
+            self._giving_up.forget_stopped(fetched)
+            for some in _by_topic(fetched):
+                task = group.create_task(self._work_off(some))
+                busy |= dict.fromkeys(some, task)
+            await self._breathe(busy, found=bool(fetched))
+            busy = {partition: task for partition, task in busy.items() if not task.done()}
+
+    async def _breathe(self, busy: _Busy, *, found: bool) -> None:
+        """Wait until a batch is done: for a moment when there was nothing to fetch, and as long as it takes when
+        enough are under way."""
+        under_way = set(busy.values())
+        if under_way and (not found or len(under_way) > _AT_ONCE):
+            seconds = None if found else _REST_SECONDS
+            await asyncio.wait(under_way, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _fetch(
+        self, busy: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """The next batch; nothing as soon as the process stops, which need not wait for records that may not come."""
+        seconds = _GLANCE_SECONDS if busy else _WAIT_SECONDS
+        fetching = asyncio.ensure_future(
+            self._consumer.fetch(
+                max_records=self._max_records, timeout_seconds=seconds, without=busy
+            )
+        )
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return fetching.result() if fetching.done() else {}
+        finally:
+            fetching.cancel()
+            stopping.cancel()
+
+    async def _work_off(self, fetched: Fetched) -> None:
+        """Handle what was fetched of a topic when its turn comes, but for what was taken away meanwhile."""
+        async with self._turns:
+            with self._consumer.in_flight:
+                ours = {at: found for at, found in fetched.items() if self._consumer.owns(at)}
+                if ours and not self._stop.is_set():
+                    topic = next(iter(ours)).topic
+                    await self._handling.handle(ours, self._subscriptions[topic])
+        self._patience.over(fetched)
+
+
+def _by_topic(fetched: Mapping[TopicPartition, Sequence[Record]]) -> list[Fetched]:
+    found: dict[str, dict[TopicPartition, Sequence[Record]]] = defaultdict(dict)
+    for partition, records in fetched.items():
+        found[partition.topic][partition] = records
+    return list(found.values())
