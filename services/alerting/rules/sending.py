@@ -30,11 +30,11 @@ class Pace:
     def wants(self, held: int, total: int) -> int:
         """How many to claim when `held` are and the process has room for `total`.
 
-        A claim costs much the same whatever it brings. So who can still send goes on from what it holds until
-        half of its places are free and the process has room for many; who runs out of it is served at once.
+        A claim costs much the same whatever it brings. So who can still send goes on from what it holds until a
+        quarter of its places are free and the process has room for many; who runs out of it is served at once.
         """
         runs_out = held < self.width
-        worth_it = held <= self.places // 2 and total >= _WORTH_A_CLAIM
+        worth_it = 4 * held <= 3 * self.places and total >= _WORTH_A_CLAIM
         return max(0, self.places - held) if runs_out or worth_it else 0
 
     def after(self, reply: Reply) -> "Pace":

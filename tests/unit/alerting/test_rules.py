@@ -265,10 +265,10 @@ def test_a_full_lane_and_a_full_process_claim_nothing() -> None:
 
 def test_who_still_holds_enough_to_send_is_not_claimed_for_in_driblets() -> None:
     paces = {A: FULL, B: FULL}
-    assert rooms([A, B], {A: 65}, paces, 200) == [Room(B, 128)]
-    assert rooms([A], {A: 64}, paces, 100) == [Room(A, 64)]
-    assert rooms([A], {A: 64}, paces, 99) == []
-    assert rooms([A, B], {A: 64, B: 15}, paces, 5) == [Room(B, 5)]
+    assert rooms([A, B], {A: 97}, paces, 200) == [Room(B, 128)]
+    assert rooms([A], {A: 96}, paces, 100) == [Room(A, 32)]
+    assert rooms([A], {A: 96}, paces, 99) == []
+    assert rooms([A, B], {A: 96, B: 15}, paces, 5) == [Room(B, 5)]
 
 
 def test_a_new_endpoint_starts_low() -> None:
