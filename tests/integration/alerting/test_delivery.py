@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
+from services.alerting import dispatch
 from services.alerting.dispatch import Dispatcher
 from services.alerting.rules.sending import Room
 from services.alerting.store.claims import claim
@@ -205,6 +206,20 @@ async def test_a_drip_ends_by_the_total_timeout(alerting: Alerting) -> None:
     assert shown["reason"] == "no complete answer within 0.4 seconds"
     assert shown["log"][0]["status"] == 200
     assert when(shown["next_attempt_at"]) - when(shown["changed_at"]) >= timedelta(seconds=60)
+
+
+async def test_nothing_waits_for_the_poll(
+    alerting: Alerting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the first of many, whose commit tells of them, nor those that there was no room for at first."""
+    monkeypatch.setattr(dispatch, "_POLL_SECONDS", 3_600.0)
+    async with receiving() as crm, receiving() as erp, alerting.dispatching():
+        await alerting.put_endpoint(erp.url, "erp")
+        await raised(alerting, crm.url)
+        await asyncio.gather(crm.got(1), erp.got(1))
+        await alerting.settled("delivered", 2)
+        await alerting.handle(*(received(response(f"more{n}")) for n in range(450)))
+        await asyncio.gather(crm.got(451), erp.got(451))
 
 
 async def test_two_dispatchers_share_the_work_and_send_nothing_twice(alerting: Alerting) -> None:
