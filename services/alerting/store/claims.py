@@ -27,6 +27,7 @@ _ARRIVED = Upsert(
     replace=("state", "reason", "leased_until", "changed_at"),
     add=("attempts", "spent"),
 )
+_MOST_ARMS = 32
 DeliveryKey = tuple[str, str]
 """Workspace and delivery."""
 
@@ -93,20 +94,12 @@ async def claim(
     tx: Tx, rooms: Sequence[Room], at: datetime, *, lease_seconds: float
 ) -> list[Claimed]:
     """Lease what was due at that time of the database, for each lane no more than it has room for."""
-    places: dict[str, Any] = {}
-    arms = _arms(len(rooms))
-    for arm, room in enumerate([*rooms, *[_NO_ROOM] * (arms - len(rooms))]):
-        places |= {
-            f"workspace_{arm}": room.lane[0],
-            f"endpoint_{arm}": room.lane[1],
-            f"places_{arm}": room.places,
-        }
     until = at + timedelta(seconds=lease_seconds)
-    rows = await _claiming(arms).rows(tx, at=at, until=until, **places)
+    rows: list[Any] = []
+    for start in range(0, len(rooms), _MOST_ARMS):
+        some = rooms[start : start + _MOST_ARMS]
+        rows += await _claiming(_arms(len(some))).rows(tx, at=at, until=until, **_places(some))
     return await _with_bodies(tx, rows, at)
-
-
-_NO_ROOM = Room(("", ""), 0)
 
 
 def _arms(rooms: int) -> int:
@@ -114,7 +107,17 @@ def _arms(rooms: int) -> int:
     return 1 << (rooms - 1).bit_length()
 
 
-@lru_cache(maxsize=16)
+def _places(rooms: Sequence[Room]) -> dict[str, Any]:
+    """The parameters of the statement; an arm without a room takes nothing."""
+    found: dict[str, Any] = {}
+    for arm in range(_arms(len(rooms))):
+        room = rooms[arm] if arm < len(rooms) else Room(("", ""), 0)
+        found[f"workspace_{arm}"], found[f"endpoint_{arm}"] = room.lane
+        found[f"places_{arm}"] = room.places
+    return found
+
+
+@lru_cache
 def _claiming(arms: int) -> Prepared:
     """Lease for so many lanes. Each takes its oldest, and skips what another worker is taking."""
     d = deliveries.c

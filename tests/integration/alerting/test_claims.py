@@ -1,11 +1,11 @@
-"""Attempts written down while their deliveries did not stand still, on both databases."""
+"""Deliveries claimed, and attempts written down while they did not stand still, on both databases."""
 
 from dataclasses import replace
 from typing import Any
 
 from services.alerting.recording import Turn, once, record_arrived, record_others
 from services.alerting.rules.sending import Room
-from services.alerting.store.claims import Claimed, claim
+from services.alerting.store.claims import Claimed, claim, lanes_due
 from shared.db import now
 from shared.webhook import Reply, outcome
 from tests.integration.alerting.conftest import Alerting
@@ -104,3 +104,16 @@ async def test_a_claim_takes_no_more_than_there_is_room_for_and_nothing_twice(
     lanes = [one.lane[1] for one in taken]
     assert {id: lanes.count(id) for id in lanes} == {"crm": 9, "erp": 9, "bi": 3}
     assert len({one.id for one in taken}) == len(taken)
+
+
+async def test_many_endpoints_are_claimed_for_at_once(alerting: Alerting) -> None:
+    await alerting.put_rule()
+    for n in range(37):
+        await alerting.put_endpoint("http://127.0.0.1:9009/hook", f"e{n}")
+    await alerting.handle(*(received(response(f"r{n}")) for n in range(2)))
+    async with alerting.database.read() as tx:
+        at, lanes = await lanes_due(tx)
+    async with alerting.database.begin() as tx:
+        taken = await claim(tx, [Room(lane, 1) for lane in lanes], at, lease_seconds=60)
+    assert sorted(one.lane for one in taken) == lanes
+    assert len(lanes) == 37
