@@ -38,8 +38,8 @@ postgres: setup ## A real PostgreSQL server, until Ctrl-C
 ##@ Test
 
 .PHONY: test
-test: setup demo-data ## All tests (PYTEST_ARGS='-k name -x' to choose)
-	@$(PYTEST)
+test: setup demo-data ## All tests, two at a time (PYTEST_ARGS='-k name -x' to choose)
+	@$(PYTEST) -n 2
 
 .PHONY: test-unit
 test-unit: setup ## Pure decisions: no servers, seconds

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from shared.contracts.keys import WORKSPACE_PATTERN
 from shared.contracts.topics import Topic
+from shared.data_scope import EVERYTHING, DataScope
 from shared.errors import StartupError
 from shared.http.problems import Problem
 from shared.telemetry import log
@@ -44,6 +45,19 @@ class Scope(StrEnum):
     SECRETS_READ = "secrets:read"
     OPERATIONS_READ = "operations:read"
     OPERATIONS_WRITE = "operations:write"
+
+
+WITHIN_DATA_SCOPE = frozenset(
+    {
+        Scope.DEFINITIONS_READ,
+        Scope.DECISIONS_READ,
+        Scope.RESPONSES_READ,
+        Scope.SCORES_READ,
+        Scope.ALERTS_READ,
+    }
+)
+"""All that a key with a data scope can do: read definitions, which hold no feedback, and the feedback that it may see.
+Nothing else can be limited by dimension."""
 
 
 class _Strict(BaseModel):
@@ -73,6 +87,7 @@ class _Key(_Strict):
     workspace: str
     hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     scopes: frozenset[Scope | Literal["*"]]
+    data: DataScope = EVERYTHING
 
 
 class _Document(_Strict):
@@ -82,11 +97,12 @@ class _Document(_Strict):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who acts: the id stands in every change that is made."""
+    """Who acts: the id stands in every change that is made. `data` is the part of the feedback that it may see."""
 
     id: str
     workspace: str
     scopes: frozenset[Scope]
+    data: DataScope = EVERYTHING
 
 
 @dataclass
@@ -175,7 +191,7 @@ class Access:
 
 def _principal(key: _Key) -> Principal:
     scopes = Scope if "*" in key.scopes else (Scope(s) for s in key.scopes if s != "*")
-    return Principal(key.id, key.workspace, frozenset(scopes))
+    return Principal(key.id, key.workspace, frozenset(scopes), key.data)
 
 
 def _check(path: Path, document: _Document) -> None:
@@ -215,14 +231,20 @@ def bearer(header: str | None) -> str | None:
     return value.strip() if scheme.lower() == "bearer" else None
 
 
-def requires(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
-    """A dependency that answers 401 without a valid key and 403 without the scope."""
+@dataclass(frozen=True)
+class Requirement:
+    """A dependency that answers 401 without a valid key, 403 without the scope or with a data scope that cannot hold."""
 
-    async def authorise(request: Request) -> Principal:
+    scope: Scope
+
+    async def __call__(self, request: Request) -> Principal:
         access: Access = request.app.state.access
-        return authorised(access, request.headers.get("authorization"), scope)
+        return authorised(access, request.headers.get("authorization"), self.scope)
 
-    return authorise
+
+def requires(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
+    """The dependency of a route that needs this scope."""
+    return Requirement(scope)
 
 
 def authorised(access: Access, header: str | None, scope: Scope) -> Principal:
@@ -234,4 +256,12 @@ def authorised(access: Access, header: str | None, scope: Scope) -> Principal:
         )
     if scope not in principal.scopes:
         raise Problem(403, "forbidden", f"The key {principal.id} lacks the scope {scope.value}.")
+    if principal.data.limited and scope not in WITHIN_DATA_SCOPE:
+        seen = ", ".join(sorted(principal.data.allowed))
+        raise Problem(
+            403,
+            "data-scope",
+            f"The key {principal.id} has a data scope ({seen}) and can only read what lies in it:"
+            f" {scope.value} cannot be limited to that and needs a key without `data`.",
+        )
     return principal

@@ -31,8 +31,7 @@ _QUIET_CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_missing = pytest.StashKey[set[str]]()
-
+_MISSING = "missing: "
 
 # How long an example takes says something about this machine at this moment, and nothing about the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -49,12 +48,12 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(request: pytest.FixtureRequest) -> Iterator[KafkaBroker]:
+def kafka_broker() -> Iterator[KafkaBroker]:
     """The run's broker. Who stops or kills it starts it again, whatever happens in between."""
     try:
         broker = KafkaBroker()
     except MissingPart as missing:
-        raise _do_without(request, str(missing)) from missing
+        raise _do_without(str(missing)) from missing
     with broker:
         yield broker
 
@@ -66,12 +65,12 @@ def kafka_url(kafka_broker: KafkaBroker) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """The run's database server. Who stops or kills it starts it again, whatever happens."""
     try:
         server = PostgresServer(durable=False)
     except MissingPart as missing:
-        raise _do_without(request, str(missing)) from missing
+        raise _do_without(str(missing)) from missing
     with server:
         yield server
 
@@ -85,12 +84,12 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def chromium(request: pytest.FixtureRequest) -> str:
+def chromium() -> str:
     """The path of a Chromium for playwright's `executable_path`."""
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
         if path := shutil.which(name):
             return path
-    raise _do_without(request, "Chromium: install chromium")
+    raise _do_without("Chromium: install chromium")
 
 
 @pytest.fixture
@@ -103,12 +102,11 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         yield browser
 
 
-def _do_without(request: pytest.FixtureRequest, part: str) -> BaseException:
+def _do_without(part: str) -> BaseException:
     """What skips a test that needs this part, or fails it where all parts are promised."""
-    request.config.stash.setdefault(_missing, set()).add(part)
     if os.environ.get(NO_SKIPS):
-        return pytest.fail.Exception(f"missing: {part}", pytrace=False)
-    return pytest.skip.Exception(f"missing: {part}")
+        return pytest.fail.Exception(f"{_MISSING}{part}", pytrace=False)
+    return pytest.skip.Exception(f"{_MISSING}{part}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -140,16 +138,30 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """One loud line on what was not tested here, and what would change that."""
-    if missing := config.stash.get(_missing, None):
+) -> Iterator[None]:
+    """One loud line at the very end on what was not tested here, and what would change that."""
+    yield
+    if missing := _missing(terminalreporter):
         parts = "; ".join(sorted(missing))
         terminalreporter.write_line(f"NOT TESTED for want of {parts}", red=True, bold=True)
     if os.environ.get(NO_SKIPS) and (skipped := _skipped(config)):
         line = f"{NO_SKIPS} is set: {skipped} skipped, which fails this run"
         terminalreporter.write_line(line, red=True, bold=True)
+
+
+def _missing(reporter: pytest.TerminalReporter) -> set[str]:
+    """The parts that reports name: tests may have run in other processes, so nothing else is known of them."""
+    stats = reporter.stats
+    said = [
+        line
+        for report in (*stats.get("skipped", ()), *stats.get("error", ()), *stats.get("failed", ()))
+        for line in str(report.longrepr).splitlines()
+        if _MISSING in line
+    ]
+    return {line.partition(_MISSING)[2].strip("'\") ") for line in said}
 
 
 def _skipped(config: pytest.Config) -> int:

@@ -15,15 +15,25 @@ T = TypeVar("T")
 TOKEN_KEYS = "test:" + base64.b64encode(b"k" * 32).decode()
 
 
-def write_access(path: Path, workspaces: dict[str, dict[str, Any]] | None = None) -> dict[str, str]:
-    """Write an access file (by default the workspaces acme and other) and return a full key for each workspace."""
+def write_access(
+    path: Path,
+    workspaces: dict[str, dict[str, Any]] | None = None,
+    limited: dict[str, dict[str, list[str]]] | None = None,
+) -> dict[str, str]:
+    """Write an access file (by default the workspaces acme and other) and return a full key for each workspace.
+
+    `limited` makes more keys of acme, by name, each with its data scope.
+    """
     wanted = workspaces or {"acme": {}, "other": {}}
-    keys = {name: mint_key(f"key-{name}") for name in wanted}
+    entries: dict[str, dict[str, Any]] = {name: {"workspace": name} for name in wanted}
+    for name, data in (limited or {}).items():
+        entries[name] = {"workspace": "acme", "data": data}
+    keys = {name: mint_key(f"key-{name}") for name in entries}
     document = {
         "workspaces": [{"id": name} | fields for name, fields in wanted.items()],
         "keys": [
-            {"id": f"key-{name}", "workspace": name, "hash": hashed, "scopes": ["*"]}
-            for name, (_, hashed) in keys.items()
+            {"id": f"key-{name}", "hash": keys[name][1], "scopes": ["*"]} | entry
+            for name, entry in entries.items()
         ],
     }
     path.write_text(yaml.safe_dump(document), encoding="utf-8")

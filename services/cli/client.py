@@ -38,14 +38,19 @@ def answer(response: httpx.Response) -> Any:
         problem = response.json()
     except ValueError:
         problem = {}
-    detail = problem.get("detail") if isinstance(problem, dict) else None
-    lines = [detail or f"the system answered {response.status_code}"]
-    for error in problem.get("errors", []) if isinstance(problem, dict) else []:
+    problem = problem if isinstance(problem, dict) else {}
+    raise ApiError(response.status_code, problem, _told(response.status_code, problem))
+
+
+def _told(status: int, problem: dict[str, Any]) -> str:
+    """What is wrong: one thing as one line, several as a list below what the problem says of them."""
+    wrong = []
+    for error in problem.get("errors", []):
         expected = f" (expected {error['expected']})" if error.get("expected") else ""
-        lines.append(f"  {error['at']}: {error['message']}{expected}")
-    raise ApiError(
-        response.status_code, problem if isinstance(problem, dict) else {}, "\n".join(lines)
-    )
+        wrong.append(f"{error['at']}: {error['message']}{expected}")
+    if len(wrong) == 1:
+        return wrong[0]
+    return "\n  ".join([problem.get("detail") or f"the system answered {status}", *wrong])
 
 
 def request(client: httpx.Client, method: str, path: str, **arguments: Any) -> Any:

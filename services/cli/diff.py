@@ -37,9 +37,13 @@ def show_diff(console: Console, changes: Sequence[dict[str, Any]]) -> None:
 
 
 def _updated(change: dict[str, Any]) -> list[str]:
-    found = [
-        f"{at}: {old} -> {new}" for at, old, new in differences(change["before"], change["after"])
-    ]
+    before, after = change["before"], change["after"]
+    beside = (before.get("state"), after.get("state")) == ("published", "draft")
+    if beside:
+        after = after | {"state": "published"}
+    found = [f"{at}: {old} -> {new}" for at, old, new in differences(before, after)]
+    if beside:
+        return ["a draft, beside what is published and stays so", *found]
     return found or ["the same words, as a new version"]  # a draft of it stands, and goes
 
 

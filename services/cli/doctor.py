@@ -18,6 +18,11 @@ from shared.operations import Check
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 _LAGGING_RECORDS = 10_000
 _OLD_SECONDS = 60.0
+_REFUSED = {
+    401: "no access file of this system knows the key: see AFTERWORD_API_KEY and the context file",
+    403: "it takes a key that has the scope operations:read and no data scope",
+}
+_AWAY = "see the log of its process"
 
 
 def doctor() -> None:
@@ -59,12 +64,7 @@ def _service(client: httpx.Client, service: str) -> Iterator[Check]:
     try:
         status = request(client, "GET", f"/v1/operations/{service}/status")
     except ApiError as error:
-        hint = (
-            "the key needs the scope operations:read"
-            if error.status in (401, 403)
-            else "see the log of its process"
-        )
-        yield Check(service, "fail", str(error), hint)
+        yield Check(service, "fail", str(error), _REFUSED.get(error.status or 0, _AWAY))
         return
     yield from judge(status)
     yield _dead_letters(client, service)

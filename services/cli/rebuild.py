@@ -63,7 +63,9 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"{report['drifted']} had drifted ({done})" if report["drifted"] else "none had drifted"
     )
     said = [f"{report['facts']} facts, {report['cells']} cells, {drifted}"]
-    said += [f"  {plain(d['cell'])}: {d['stored']}, right is {d['right']}" for d in report["drift"]]
+    said += [
+        f"  cell {plain(d['id'])}: {d['stored']}, right is {d['right']}" for d in report["drift"]
+    ]
     if (hidden := report["drifted"] - len(report["drift"])) > 0:
         said.append(f"  and {hidden} more")
     kept = ", ".join(

@@ -1,6 +1,6 @@
 """An event as one trigger sees it: its transaction, its contact points cut out, its dimensions. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -8,11 +8,10 @@ from services.trigger.rulebook import DimensionSource, Rulebook, Trigger
 from shared.conditions import MISSING, Path, read
 from shared.contracts.events import Event
 from shared.contracts.messages import CustomerChanged
+from shared.contracts.units import ORG
 from shared.contracts.values import CustomerSnapshot, Dimension, customer_facts
 
 MAX_KEY_CHARS = 255
-ORG = "org"
-"""The dimension whose values are units."""
 
 
 class Occasion(NamedTuple):
@@ -42,14 +41,9 @@ class Occasion(NamedTuple):
         """When it happened: the event's own time, else its arrival."""
         return self.time or self.arrived_at
 
-    def facts(self) -> dict[str, Any]:
-        """The condition roots, as they were."""
-        return {
-            "event": event_facts(self.type, self.source, self.time),
-            "data": self.data,
-            "customer": customer_facts(self.customer),
-            "dimensions": {name: dimension.value for name, dimension in self.dimensions.items()},
-        }
+    def facts(self, roots: Set[str]) -> dict[str, Any]:
+        """These roots of a condition, as they were."""
+        return {root: _FACTS[root](self) for root in roots}
 
 
 def event_facts(type: str, source: str, time: datetime | None) -> dict[str, str]:
@@ -57,6 +51,14 @@ def event_facts(type: str, source: str, time: datetime | None) -> dict[str, str]
     if time is None:
         return {"type": type, "source": source}
     return {"type": type, "source": source, "time": time.isoformat()}
+
+
+_FACTS: Mapping[str, Callable[[Occasion], Mapping[str, Any]]] = {
+    "event": lambda o: event_facts(o.type, o.source, o.time),
+    "data": lambda o: o.data,
+    "customer": lambda o: customer_facts(o.customer),
+    "dimensions": lambda o: {name: each.value for name, each in o.dimensions.items()},
+}
 
 
 def snapshot_of(customer: CustomerChanged | None, id: str) -> CustomerSnapshot:

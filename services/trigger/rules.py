@@ -127,7 +127,9 @@ def _too_old(
     occasion: Occasion, trigger: Trigger, clock: datetime, moment: Moment, steps: list[Step]
 ) -> Verdict | None:
     """At a release the delay that was asked for does not count as age."""
-    age = clock - occasion.at - (trigger.delay if moment.release else timedelta(0))
+    age = clock - occasion.at
+    if moment.release:
+        age -= trigger.delay
     if age <= trigger.max_age:
         return None
     return _no(
@@ -142,7 +144,7 @@ def _condition(occasion: Occasion, trigger: Trigger, steps: list[Step]) -> Verdi
     """While the customer is not known yet, what asks for the customer is asked at the release."""
     if trigger.when is None or (occasion.customer is None and trigger.reads_customer):
         return None
-    facts = occasion.facts()
+    facts = occasion.facts(trigger.when.roots)
     if trigger.when.matches(facts) is True:
         steps.append({"step": Reason.CONDITION, "passed": True})
         return None

@@ -67,6 +67,8 @@ class Condition:
 
     document: dict[str, object] = field(compare=False)
     paths: frozenset[str] = field(compare=False)
+    roots: frozenset[str] = field(compare=False)
+    """What the paths start with: nothing else of the facts is looked at."""
     _text: str = field(repr=False)
     matches: Matches = field(repr=False, compare=False)
     _tree: Node = field(repr=False, compare=False)
@@ -76,7 +78,8 @@ class Condition:
         """Compile a tree that the parser has checked."""
         document = _document(tree)
         paths = frozenset(_paths(tree))
-        return cls(document, paths, json.dumps(document), _compiled(tree), tree)
+        roots = frozenset(path.partition(".")[0] for path in paths)
+        return cls(document, paths, roots, json.dumps(document), _compiled(tree), tree)
 
     def explain(self, facts: Facts) -> Explanation:
         """Evaluate every leaf, without the short cuts of `matches`; the result is the same."""
@@ -233,6 +236,8 @@ def _shown(value: object) -> object:
     """Return a value small enough for a trace: scalars, short lists of scalars, else how large it is."""
     if isinstance(value, str):
         return cut(value, SHOWN_CHARS)
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, list):
         if len(value) > _SHOWN_ITEMS or any(isinstance(item, list | dict) for item in value):
             return f"list of {len(value)} items"

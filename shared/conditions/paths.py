@@ -70,7 +70,7 @@ def read(facts: Mapping[str, object], path: str | Path) -> object:
     """Return the value at `path`, or `MISSING`; a null is returned as None. Never raises."""
     value: object = facts
     for segment in path.split(".") if isinstance(path, str) else path:
-        if isinstance(value, dict | Mapping):  # dict first: asking an ABC is slow
+        if type(value) is dict or isinstance(value, Mapping):  # asking an ABC is slow
             value = value.get(segment, MISSING)
         elif isinstance(value, list) and _INDEX.fullmatch(segment) and int(segment) < len(value):
             value = value[int(segment)]

@@ -1,6 +1,7 @@
 """How a message stands in the log: a structured CloudEvents 1.0 document that any console consumer can read."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -35,6 +36,12 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _encode = msgspec.json.Encoder().encode
 
 
+@lru_cache(maxsize=256)
+def _moment(timestamp_ms: int) -> datetime:
+    """The records of one append share their time."""
+    return datetime.fromtimestamp(timestamp_ms / 1000, tz=UTC)
+
+
 class Received(NamedTuple, Generic[M]):
     """A decoded record. The workspace comes from the key alone; `appended_at` is the log's clock."""
 
@@ -46,7 +53,7 @@ class Received(NamedTuple, Generic[M]):
 
     @property
     def appended_at(self) -> datetime:
-        return datetime.fromtimestamp(self.record.timestamp_ms / 1000, tz=UTC)
+        return _moment(self.record.timestamp_ms)
 
 
 def encode_message(
@@ -100,14 +107,11 @@ def decode_transaction_event(record: Record) -> Received[Event]:
     """Read a record of the events topic. Raises `Undecodable`."""
     key = decode_key(record.key)
     event = decode_event(record.value)
-    header = next((value for name, value in record.headers if name == TRACEPARENT), None)
-    return Received(
-        key.workspace,
-        key.entity,
-        event,
-        record,
-        header.decode("latin-1") if header else event.traceparent,
-    )
+    trace = event.traceparent
+    for name, value in record.headers:
+        if name == TRACEPARENT and value:
+            trace = value.decode("latin-1")
+    return Received(key.workspace, key.entity, event, record, trace)
 
 
 def decode_record(record: Record) -> Received[Event] | Received[Message] | None:

@@ -1,6 +1,7 @@
 """Record keys: the workspace first, because a consumer takes the workspace from the key alone."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from shared.errors import Undecodable
@@ -22,6 +23,11 @@ class Key(NamedTuple):
         return f"{self.workspace}/{self.entity}".encode()
 
 
+@lru_cache(maxsize=1_024)
+def _is_workspace(text: str) -> bool:
+    return _WORKSPACE.match(text) is not None
+
+
 def decode_key(raw: bytes | None) -> Key:
     """Split a record's key at the first slash. Raises `Undecodable` for anything that we did not write."""
     if not raw:
@@ -30,6 +36,6 @@ def decode_key(raw: bytes | None) -> Key:
         workspace, slash, entity = raw.decode().partition("/")
     except UnicodeDecodeError as error:
         raise Undecodable("the record's key is not UTF-8") from error
-    if not slash or not entity or not _WORKSPACE.match(workspace):
+    if not slash or not entity or not _is_workspace(workspace):
         raise Undecodable("the record's key is not workspace/entity")
     return Key(workspace, entity)

@@ -1,10 +1,13 @@
 """Organisational units: how the code that an event brings (a store, a branch) becomes a unit and its path."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts.values import Dimension
+
+ORG = "org"
+"""The dimension whose values are units."""
 
 MAX_DEPTH = 16
 """Deeper trees are cut at the top; a circle of parents, which no service stores, ends here too."""
@@ -31,9 +34,17 @@ class UnitTree:
                 aliases.setdefault(alias, id)
         return cls(parents, aliases)
 
+    def unit(self, value: str) -> str | None:
+        """The unit that a value names, by id or alias."""
+        return value if value in self.parents else self.aliases.get(value)
+
+    def names(self) -> Set[str]:
+        """All values that name a unit."""
+        return self.parents.keys() | self.aliases.keys()
+
     def dimension(self, value: str) -> Dimension:
         """The unit that a value names, by id or alias, with its path from the root; else the value as it is."""
-        unit = value if value in self.parents else self.aliases.get(value)
+        unit = self.unit(value)
         if unit is None:
             return Dimension(value=value, path=value)
         return Dimension(value=unit, path="/".join(self.path(unit)))

@@ -85,6 +85,12 @@ class Wish:
     id: str
     document: dict[str, Any]
     references: tuple[Reference, ...] = ()
+    at: str = ""
+    """Where it stands among the documents that were sent, e.g. `documents[2]`; empty when it came alone."""
+
+    def error(self, at: str, message: str, expected: str | None = None) -> FieldError:
+        """What is wrong with a field of it, for who sent it."""
+        return FieldError(f"{self.at}.{at}" if self.at else at, message, expected)
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,8 @@ def read_document(
         return None, [
             _placed(prefix, field_error(item)) for item in error.errors(include_input=False)[:100]
         ]
-    errors = [_placed(prefix, problem) for problem in kind.check(document)]
+    named = document if document.id is not None else document.model_copy(update={"id": id})
+    errors = [_placed(prefix, problem) for problem in kind.check(named)]
     if document.kind not in (None, kind.name):
         errors.append(FieldError(f"{prefix}kind", f"is {document.kind!r}", kind.name))
     if id is not None and document.id not in (None, id):
@@ -144,7 +151,7 @@ def read_document(
     if errors or wanted is None:
         return None, errors
     body = document.model_dump(mode="json", exclude={"kind", "id"}, exclude_none=True)
-    return Wish(kind, wanted, body, tuple(kind.references(document))), []
+    return Wish(kind, wanted, body, tuple(kind.references(document)), at), []
 
 
 def _placed(prefix: str, error: FieldError) -> FieldError:

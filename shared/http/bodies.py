@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from shared.http.problems import FieldError
 
 _MAX_FIELDS = 1_000
+_RIGHT = {"missing": "a value", "extra_forbidden": "its right name, or left out"}
+"""What would be right where pydantic says only what is wrong, by its kind of error."""
 _NOT_LIMITS = frozenset({"error", "field_type", "actual_length", "class", "discriminator", "tag"})
 
 
@@ -31,14 +33,20 @@ def field_error(item: Any) -> FieldError:
     at = ""
     for part in item["loc"]:
         at += f"[{part}]" if isinstance(part, int) else f"{'.' if at else ''}{part}"
-    return FieldError(
-        at.removeprefix("body.") or "body", item["msg"], _expected(item.get("ctx") or {})
-    )
+    return FieldError(at.removeprefix("body.") or "body", item["msg"], _expected(item))
 
 
-def _expected(context: dict[str, Any]) -> str | None:
+def _expected(item: Any) -> str | None:
     """What would be right, in pydantic's own words where it has them, else the limits that it checked."""
+    context = item.get("ctx") or {}
     if words := context.get("expected") or context.get("expected_tags"):
         return str(words)
     limits = {name: value for name, value in context.items() if name not in _NOT_LIMITS}
-    return ", ".join(f"{name}: {value}" for name, value in limits.items()) or None
+    said = ", ".join(f"{name}: {value}" for name, value in limits.items())
+    return said or _RIGHT.get(item["type"]) or _wished(item["msg"])
+
+
+def _wished(message: str) -> str | None:
+    """Of `Input should be a valid integer, unable to parse string as an integer`, what it should be."""
+    _, found, rest = message.partition("Input should be ")
+    return rest.partition(", ")[0] if found else None

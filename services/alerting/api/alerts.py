@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from services.alerting.api.context import Reached, Reader
+from services.alerting.api.context import Reached, Reader, view_of
 from services.alerting.store.alerts import AlertFilter, get_alert, list_alerts
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
 from shared.http.problems import not_found
@@ -54,7 +54,12 @@ async def list_all(
     wanted = AlertFilter(rule, customer, response, state)
     async with context.database.read() as tx:
         rows = await list_alerts(
-            tx, principal.workspace, wanted, before=before[0] if before else None, limit=limit + 1
+            tx,
+            principal.workspace,
+            view_of(principal),
+            wanted,
+            before=before[0] if before else None,
+            limit=limit + 1,
         )
     more = len(rows) > limit
     return Page(
@@ -67,7 +72,7 @@ async def list_all(
 async def get(id: str, principal: Reader, context: Reached) -> AlertWithResponse:
     """One alert with the response it is about."""
     async with context.database.read() as tx:
-        row = await get_alert(tx, principal.workspace, id)
+        row = await get_alert(tx, principal.workspace, view_of(principal), id)
     if row is None:
         raise not_found("alert", id)
     return AlertWithResponse(**_fields(row), about=row.document)

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from shared.auth import Principal, Scope, requires
+from shared.data_scope import View
 from shared.db import Database
 
 
@@ -19,6 +20,11 @@ class Context:
 async def _context(request: Request) -> Context:
     found: Context = request.app.state.context
     return found
+
+
+def view_of(principal: Principal) -> View:
+    """What a key may see; no units are kept here, so by the paths as they were."""
+    return principal.data.view()
 
 
 Reached = Annotated[Context, Depends(_context)]

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from services.alerting.api.context import Reached, Reader, Writer
+from services.alerting.api.context import Reached, Reader, Writer, view_of
 from services.alerting.store import deliveries as store
 from services.alerting.store.endpoints import get_endpoint, hold_endpoint, load_endpoints
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
@@ -73,7 +73,12 @@ async def list_all(
     wanted = store.DeliveryFilter(endpoint, alert, state)
     async with context.database.read() as tx:
         rows = await store.list_deliveries(
-            tx, principal.workspace, wanted, before=before[0] if before else None, limit=limit + 1
+            tx,
+            principal.workspace,
+            view_of(principal),
+            wanted,
+            before=before[0] if before else None,
+            limit=limit + 1,
         )
         endpoints = await load_endpoints(tx, [principal.workspace])
     paused = {endpoint.id for endpoint in endpoints if endpoint.state == "paused"}
@@ -88,7 +93,7 @@ async def list_all(
 async def get(id: str, principal: Reader, context: Reached) -> DeliveryWithAttempts:
     """One delivery with every attempt and the body that is sent."""
     async with context.database.read() as tx:
-        row = await store.get_delivery(tx, principal.workspace, id)
+        row = await store.get_delivery(tx, principal.workspace, view_of(principal), id)
         if row is None:
             raise not_found("delivery", id)
         attempts = await store.list_attempts(tx, principal.workspace, id)
@@ -103,7 +108,7 @@ async def get(id: str, principal: Reader, context: Reached) -> DeliveryWithAttem
 async def replay(id: str, principal: Writer, context: Reached) -> DeliveryJson:
     """Send it again now, under the same webhook-id and with the same body, with a whole schedule before it."""
     async with context.database.begin() as tx:
-        row = await store.get_delivery(tx, principal.workspace, id)
+        row = await store.get_delivery(tx, principal.workspace, view_of(principal), id)
         if row is None:
             raise not_found("delivery", id)
         endpoint = await hold_endpoint(tx, principal.workspace, row.endpoint)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from services.alerting.rules.judging import Alert, ResponseKey
 from services.alerting.tables import alerts, judged
 from shared.contracts.messages import ResponseChanged
+from shared.data_scope import View, dimensions_in
 from shared.db import Tx, Upsert, insert, load
 
 _ALERT = Upsert(
@@ -80,11 +81,16 @@ class AlertFilter:
     state: str | None = None
 
 
+def shown(view: View) -> sa.ColumnElement[bool]:
+    """Which alerts a view shows: those about a response that it would."""
+    return view.condition(dimensions_in(alerts.c.document))
+
+
 async def list_alerts(
-    tx: Tx, workspace: str, wanted: AlertFilter, *, before: str | None, limit: int
+    tx: Tx, workspace: str, view: View, wanted: AlertFilter, *, before: str | None, limit: int
 ) -> Sequence[sa.Row[Any]]:
     """Alerts, newest first, after the one whose id is `before`."""
-    statement = sa.select(alerts).where(alerts.c.workspace == workspace)
+    statement = sa.select(alerts).where(alerts.c.workspace == workspace, shown(view))
     for name in ("rule", "customer", "response", "state"):
         if (value := getattr(wanted, name)) is not None:
             statement = statement.where(alerts.c[name] == value)
@@ -93,10 +99,10 @@ async def list_alerts(
     return (await tx.execute(statement.order_by(alerts.c.id.desc()).limit(limit))).all()
 
 
-async def get_alert(tx: Tx, workspace: str, id: str) -> sa.Row[Any] | None:
-    """One alert, None when this workspace has none of that id."""
-    statement = sa.select(alerts).where(alerts.c.workspace == workspace, alerts.c.id == id)
-    return (await tx.execute(statement)).one_or_none()
+async def get_alert(tx: Tx, workspace: str, view: View, id: str) -> sa.Row[Any] | None:
+    """One alert, None when this workspace has none of that id or the view does not show it."""
+    mine = sa.select(alerts).where(alerts.c.workspace == workspace, alerts.c.id == id)
+    return (await tx.execute(mine.where(shown(view)))).one_or_none()
 
 
 def _alert(row: sa.Row[Any]) -> Alert:

@@ -7,7 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.alerting.tables import attempts, deliveries, messages
+from services.alerting.store.alerts import shown
+from services.alerting.tables import alerts, attempts, deliveries, messages
+from shared.data_scope import View
 from shared.db import Tx, insert, now, wake
 
 SIGNAL = "deliveries"
@@ -63,10 +65,10 @@ class DeliveryFilter:
 
 
 async def list_deliveries(
-    tx: Tx, workspace: str, wanted: DeliveryFilter, *, before: str | None, limit: int
+    tx: Tx, workspace: str, view: View, wanted: DeliveryFilter, *, before: str | None, limit: int
 ) -> Sequence[sa.Row[Any]]:
     """Deliveries, newest first, after the one whose id is `before`."""
-    statement = sa.select(deliveries).where(deliveries.c.workspace == workspace)
+    statement = sa.select(deliveries).where(deliveries.c.workspace == workspace, _shown(view))
     for name in ("endpoint", "alert", "state"):
         if (value := getattr(wanted, name)) is not None:
             statement = statement.where(deliveries.c[name] == value)
@@ -75,10 +77,10 @@ async def list_deliveries(
     return (await tx.execute(statement.order_by(deliveries.c.id.desc()).limit(limit))).all()
 
 
-async def get_delivery(tx: Tx, workspace: str, id: str) -> sa.Row[Any] | None:
-    """One delivery, None when this workspace has none of that id."""
+async def get_delivery(tx: Tx, workspace: str, view: View, id: str) -> sa.Row[Any] | None:
+    """One delivery, None when this workspace has none of that id or the view does not show it."""
     d = deliveries.c
-    statement = sa.select(deliveries).where(d.workspace == workspace, d.id == id)
+    statement = sa.select(deliveries).where(d.workspace == workspace, d.id == id, _shown(view))
     return (await tx.execute(statement)).one_or_none()
 
 
@@ -136,6 +138,14 @@ async def replay_failed(
     span = sa.and_(d.created_at >= start, d.created_at < end)
     where = sa.and_(d.endpoint == endpoint, d.state == "failed", span)
     return await replay(tx, workspace, where, by)
+
+
+def _shown(view: View) -> sa.ColumnElement[bool]:
+    """Which deliveries a view shows: those of alerts that it shows, and all others only where nothing is limited."""
+    if not view.names:
+        return sa.true()
+    d, a = deliveries.c, alerts.c
+    return sa.exists().where(a.workspace == d.workspace, a.id == d.alert, shown(view))
 
 
 def _delivery(message: NewMessage, endpoint: str, at: datetime) -> dict[str, Any]:

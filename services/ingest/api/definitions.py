@@ -19,7 +19,7 @@ from shared.definitions import Definition, Reference
 from shared.definitions.api import Context, Reader, Writing
 from shared.definitions.documents import Change
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
-from shared.http.problems import FieldError, invalid, not_found
+from shared.http.problems import invalid, not_found
 
 router = APIRouter(tags=["definitions"])
 
@@ -87,18 +87,18 @@ async def put(tx: Tx, writing: Writing) -> list[Change]:
 
 
 async def _refuse_circles(tx: Tx, writing: Writing) -> None:
-    changed = [
-        wish.id for wish in writing.wishes if wish.kind is UNIT and wish.document.get("parent")
-    ]
+    changed = [wish for wish in writing.wishes if wish.kind is UNIT and wish.document.get("parent")]
     if not changed:
         return
-    tree = await units.tree_above(tx, writing.workspace, changed)
+    tree = await units.tree_above(tx, writing.workspace, [wish.id for wish in changed])
     circles = [
-        FieldError(
-            "parent", f"unit {id!r} is below itself or too deep", "a parent that is not below it"
+        wish.error(
+            "parent",
+            f"unit {wish.id!r} is below itself or too deep",
+            "a parent that is not below it",
         )
-        for id in changed
-        if tree.circle(id)
+        for wish in changed
+        if tree.circle(wish.id)
     ]
     if circles:
         raise invalid(circles)

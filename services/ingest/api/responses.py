@@ -21,6 +21,7 @@ from services.ingest.rules.questions import read_survey
 from services.ingest.rules.responses import Response
 from services.ingest.store import responses as store
 from services.ingest.store import surveys
+from services.ingest.store.units import view_of
 from shared.auth import Principal, Scope, requires
 from shared.contracts.values import Answer, CustomerSnapshot, Dimension, Transaction
 from shared.db import Tx, now
@@ -117,6 +118,7 @@ async def list_responses(
         found = await store.list_responses(
             tx,
             principal.workspace,
+            await view_of(tx, principal.workspace, principal.data),
             wanted,
             after=(after[0], after[1]) if after else None,
             limit=limit + 1,
@@ -178,7 +180,8 @@ async def delete_response(id: str, principal: Writer, context: InContext) -> fas
 
 async def _found(tx: Tx, principal: Principal, id: str, *, lock: bool = False) -> Response:
     response = await store.get_response(tx, principal.workspace, id, lock=lock)
-    if response is None:
+    view = await view_of(tx, principal.workspace, principal.data)
+    if response is None or not view.allows(response.joined.dimensions):
         raise not_found("response", id)
     return response
 

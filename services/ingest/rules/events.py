@@ -27,6 +27,14 @@ _JSON_MEDIA = re.compile(
 )
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 _REQUIRED = ("specversion", "id", "source", "type", "subject")
+_RIGHT: Final = {
+    "specversion": '"1.0"',
+    "id": "an id of 1 to 255 characters that stays the same when the event is sent again",
+    "source": "a text of 1 to 255 characters",
+    "type": "a text of 1 to 255 characters",
+    "subject": "the customer ID, of 1 to 255 characters",
+    "time": "a time as RFC 3339 writes it, such as 2026-11-24T12:00:00Z",
+}
 _OPTIONAL = frozenset({"time", "datacontenttype", "dataschema", "data", "data_base64"})
 _INT32 = 2**31
 
@@ -110,16 +118,8 @@ def _look(value: bytes, now: datetime) -> Good | list[FieldError]:
 
 
 def _missing(document: dict[str, Any]) -> Sequence[FieldError]:
-    why = {
-        "subject": "the customer ID",
-        "id": "an id that stays the same when the event is sent again",
-    }
     return [
-        FieldError(
-            name,
-            "is missing",
-            why.get(name, '"1.0"' if name == "specversion" else "a text of 1 to 255 characters"),
-        )
+        FieldError(name, "is missing", _RIGHT[name])
         for name in _REQUIRED
         if document.get(name) is None
     ]
@@ -182,4 +182,5 @@ def is_json(media: str) -> bool:
 def _field(reason: str) -> FieldError:
     """The decoder's own sentence, whose place stands at its end as `$.subject`."""
     message, _, place = reason.removeprefix("not a CloudEvents event: ").partition(" - at `$")
-    return FieldError(place.rstrip("`").removeprefix("."), message, "as CloudEvents 1.0 has it")
+    at = place.rstrip("`").removeprefix(".")
+    return FieldError(at, message, _RIGHT.get(at, "as CloudEvents 1.0 has it"))

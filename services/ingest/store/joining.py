@@ -1,16 +1,12 @@
-"""What a response without an invitation is joined with: the customer as it is now, and the units of its dimensions."""
+"""What a response without an invitation is joined with: the customer as it is now, and the unit that it names."""
 
 from collections.abc import Mapping
 
-from services.ingest.definitions import UNIT
+from services.ingest.store import units
 from services.ingest.store.customers import get_customer
-from services.ingest.tables import definitions
-from shared.contracts.units import UnitTree
+from shared.contracts.units import ORG
 from shared.contracts.values import CustomerSnapshot, Dimension
 from shared.db import Tx
-from shared.definitions.store import list_definitions
-
-_MOST_UNITS = 100_000
 
 
 async def snapshot(tx: Tx, workspace: str, id: str) -> CustomerSnapshot:
@@ -25,9 +21,8 @@ async def snapshot(tx: Tx, workspace: str, id: str) -> CustomerSnapshot:
 
 
 async def resolve(tx: Tx, workspace: str, dimensions: Mapping[str, str]) -> dict[str, Dimension]:
-    """The dimensions with the unit and the path that their values name."""
-    if not dimensions:
-        return {}
-    units = await list_definitions(tx, definitions, workspace, UNIT.name, limit=_MOST_UNITS)
-    tree = UnitTree.of({unit.id: unit.document for unit in units})
-    return {name: tree.dimension(value) for name, value in dimensions.items()}
+    """The dimensions, the one whose values are units with the unit and the path that its value names."""
+    found = {name: Dimension(value=value, path=value) for name, value in dimensions.items()}
+    if ORG in dimensions:
+        found[ORG] = (await units.tree(tx, workspace)).dimension(dimensions[ORG])
+    return found

@@ -13,6 +13,7 @@ from services.ingest.rules.responses import Answered, Closed, Joined, Response
 from services.ingest.store import invitations
 from services.ingest.tables import outbox, responses
 from shared.contracts.values import Answer
+from shared.data_scope import View, dimensions_in
 from shared.db import Tx, Upsert, insert, load, now
 from shared.outbox import announce
 
@@ -106,11 +107,18 @@ async def parked_answers(tx: Tx, keys: Sequence[tuple[str, str]]) -> list[Respon
 
 
 async def list_responses(
-    tx: Tx, workspace: str, wanted: Filter, *, after: tuple[datetime, str] | None, limit: int
+    tx: Tx,
+    workspace: str,
+    view: View,
+    wanted: Filter,
+    *,
+    after: tuple[datetime, str] | None,
+    limit: int,
 ) -> list[Response]:
-    """Responses, the newest taken in first."""
+    """Responses that the view shows, the newest taken in first."""
     r = responses
-    statement = sa.select(r).where(r.c.workspace == workspace, *_conditions(wanted))
+    seen = view.condition(dimensions_in(r.c.joined))
+    statement = sa.select(r).where(r.c.workspace == workspace, seen, *_conditions(wanted))
     if after is not None:
         at, id = after
         statement = statement.where(

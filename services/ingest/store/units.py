@@ -1,4 +1,4 @@
-"""The units above others, read level by level."""
+"""The units of a workspace: all of them, those above others, and what a key may see by them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,22 @@ from typing import Any
 from services.ingest.definitions import UNIT
 from services.ingest.tables import definitions
 from shared.contracts.units import MAX_DEPTH, UnitTree
+from shared.data_scope import DataScope, View
 from shared.db import Tx, load
+from shared.definitions.store import list_definitions
+
+_MOST = 100_000
+
+
+async def tree(tx: Tx, workspace: str) -> UnitTree:
+    """All units, where they stand now."""
+    units = await list_definitions(tx, definitions, workspace, UNIT.name, limit=_MOST)
+    return UnitTree.of({unit.id: unit.document for unit in units})
+
+
+async def view_of(tx: Tx, workspace: str, data: DataScope) -> View:
+    """What a data scope lets see, by where the units stand now."""
+    return data.view(await tree(tx, workspace)) if data.needs_units else data.view()
 
 
 async def tree_above(tx: Tx, workspace: str, ids: Sequence[str]) -> UnitTree:

@@ -76,7 +76,10 @@ async def get_scores(
         if question.dimensions() - rollup.keys():
             known = rollup.keys() | await rollups.brought_names(tx, principal.workspace)
             check_known(question, known)
-        rows = await scores.histograms(tx, principal.workspace, question, rollup, MAX_ROWS + 1)
+        view = principal.data.view()  # no units are kept here: by the paths as they were
+        rows = await scores.histograms(
+            tx, principal.workspace, view, question, rollup, MAX_ROWS + 1
+        )
     items = _items(rows, question)
     methods = {item["kind"]: METHODS[item["kind"]] for item in items}
     return Scores(items=[Scored(**item) for item in items], methods=methods)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from services.scoring.rules import Rollup
 from services.scoring.store.dialect import head_of, month_of, week_of
 from services.scoring.tables import answers, cells, facts
+from shared.data_scope import View, below
 from shared.db import Tx
 
 COLUMNS = ("survey", "journey", "touchpoint")
@@ -46,13 +47,15 @@ class Question:
 
 
 async def histograms(
-    tx: Tx, workspace: str, question: Question, rollup: Rollup, limit: int
+    tx: Tx, workspace: str, view: View, question: Question, rollup: Rollup, limit: int
 ) -> Sequence[Any]:
     """Rows of metric, kind, scale, the groups (`by_0`, ...), value, how often, first and last day; at most `limit`.
 
-    Reads cells when they keep all that is asked for apart, else counts the answers themselves.
+    Counts what the view shows. Reads cells when they keep all that is asked for and limited apart, else counts the
+    answers themselves.
     """
-    source = _Cells(rollup) if question.dimensions() <= rollup.keys() else _Facts(rollup)
+    kept = question.dimensions() <= rollup.keys() and view.names <= _brought(rollup)
+    source = _Cells(rollup) if kept else _Facts(rollup)
     columns = source.columns
     groups = [_group(source, group).label(f"by_{i}") for i, group in enumerate(question.by)]
     picked = (
@@ -62,7 +65,11 @@ async def histograms(
             *groups,
         )
         .select_from(source.tables)
-        .where(columns["workspace"] == workspace, *_conditions(source, question))
+        .where(
+            columns["workspace"] == workspace,
+            view.condition(source.brought),
+            *_conditions(source, question),
+        )
         .subquery("picked")
     )
     labels = [group.name for group in groups]
@@ -95,6 +102,10 @@ class _Cells:
         path: sa.ColumnElement[str] = cells.c.dimensions[name].as_string()
         return path
 
+    def brought(self, name: str, part: str) -> sa.ColumnElement[str]:
+        """Cells keep paths alone, which is what a dimension stored with its row is seen by."""
+        return self.dimension(name)
+
 
 class _Facts:
     """The answers themselves, for dimensions that the cells do not keep."""
@@ -113,6 +124,15 @@ class _Facts:
         kept = facts.c.derived if self._rollup.get(name) else facts.c.dimensions
         path: sa.ColumnElement[str] = kept[name]["path"].as_string()
         return path
+
+    def brought(self, name: str, part: str) -> sa.ColumnElement[str]:
+        text: sa.ColumnElement[str] = facts.c.dimensions[name, part].as_string()
+        return text
+
+
+def _brought(rollup: Rollup) -> set[str]:
+    """The dimensions that responses brought: those derived here may say otherwise than the other services see."""
+    return {name for name, path in rollup.items() if path is None}
 
 
 def _group(source: _Cells | _Facts, group: Grouping) -> sa.ColumnElement[Any]:
@@ -143,8 +163,5 @@ def _conditions(source: _Cells | _Facts, question: Question) -> list[sa.ColumnEl
 
 
 def _below(path: sa.ColumnElement[str], prefix: str) -> sa.ColumnElement[bool]:
-    """The value itself or a path that starts with it, segment by segment; exact in case on both databases."""
-    if not prefix:
-        return path == ""
-    start = prefix.rstrip("/") + "/"
-    return sa.or_(path == start[:-1], sa.func.substr(path, 1, len(start)) == start)
+    """The value itself or a path that starts with it; without a prefix, no value."""
+    return below(path, prefix.rstrip("/")) if prefix else path == ""

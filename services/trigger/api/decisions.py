@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from services.trigger.api.context import Reached, Reader, WaitSeconds, first_rows
 from services.trigger.explanations import why
 from services.trigger.store import listing
+from services.trigger.store.units import view_of
 from services.trigger.verdicts import Outcome
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
 from shared.http.problems import not_found
@@ -67,7 +68,12 @@ async def list_decisions(
     async def look() -> list[Any]:
         async with context.database.read() as tx:
             return await listing.list_decisions(
-                tx, principal.workspace, wanted, before=after[0] if after else None, limit=limit + 1
+                tx,
+                principal.workspace,
+                await view_of(tx, principal.workspace, principal.data),
+                wanted,
+                before=after[0] if after else None,
+                limit=limit + 1,
             )
 
     rows = await first_rows(context, look, wait_seconds)
@@ -79,17 +85,23 @@ async def list_decisions(
 async def get_decision(id: str, context: Reached, principal: Reader) -> DecisionJson:
     """One decision with its whole trace."""
     async with context.database.read() as tx:
-        row = await listing.get_decision(tx, principal.workspace, id)
+        view = await view_of(tx, principal.workspace, principal.data)
+        row = await listing.get_decision(tx, principal.workspace, view, id)
     if row is None:
         raise not_found("decision", id)
     return _json(row)
+
+
+def _brought_time(values: dict[str, Any]) -> datetime | None:
+    """The event's own time; of an event without one, the moment of its arrival is stored in its place."""
+    time: datetime | None = values.get("event_time")
+    return None if time == values["arrived_at"] else time
 
 
 def _json(row: Any) -> DecisionJson:
     values = dict(row._mapping)
     trace = values.get("trace") or []
     given_up = values["outcome"] == Outcome.DEAD_LETTERED
-    event_time = values.get("event_time")
     return DecisionJson(
         id=row.id,
         outcome=Outcome(row.outcome),
@@ -99,7 +111,7 @@ def _json(row: Any) -> DecisionJson:
             source=row.source,
             id=row.event,
             type=row.type,
-            time=event_time,
+            time=_brought_time(values),
             arrived_at=row.arrived_at,
         ),
         customer=row.customer,

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from services.trigger.api.context import Reached, Reader, WaitSeconds, first_rows
 from services.trigger.store import listing
+from services.trigger.store.units import view_of
 from shared.contracts.messages import InvitationChanged
 from shared.contracts.values import InvitationState
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
@@ -57,6 +58,7 @@ async def list_invitations(
                 await listing.list_invitations(
                     tx,
                     principal.workspace,
+                    await view_of(tx, principal.workspace, principal.data),
                     wanted,
                     before=after[0] if after else None,
                     limit=limit + 1,
@@ -72,7 +74,8 @@ async def list_invitations(
 async def get_invitation(id: str, context: Reached, principal: Reader) -> InvitationJson:
     """One invitation with its link."""
     async with context.database.read() as tx:
-        row = await listing.get_invitation(tx, principal.workspace, id)
+        view = await view_of(tx, principal.workspace, principal.data)
+        row = await listing.get_invitation(tx, principal.workspace, view, id)
     if row is None:
         raise not_found("invitation", id)
     return _json(row)

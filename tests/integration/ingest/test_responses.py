@@ -37,7 +37,7 @@ async def test_a_response_brings_its_own_and_a_retry_changes_nothing(desk: Desk)
         json={"attributes": {"tier": "gold"}, "contact": {"email": "a@b.c"}},
     )
     await desk.api("PUT", "/v1/units/east", json={"name": {"en": "East"}})
-    await desk.api("PUT", "/v1/units/s12", json={"aliases": ["old-12"], "parent": "east"})
+    await desk.api("PUT", "/v1/units/s12", json={"aliases": ["old-12", "shoes"], "parent": "east"})
     first = await desk.api("POST", "/v1/responses", json=WISH)
     assert first.status_code == 201
     again = await desk.api("POST", "/v1/responses", json=WISH)

@@ -61,7 +61,7 @@ async def scoring(database_url: str, tmp_path: Path) -> AsyncIterator[Scoring]:
         database.gate = None
         log = await stack.enter_async_context(open_log(f"sqlite:///{tmp_path / 'log'}"))
         await log.create_topics(topic_specs())
-        keys = write_access(tmp_path / "access.yaml")
+        keys = write_access(tmp_path / "access.yaml", limited={"east": {"org": ["cn/east"]}})
         settings = Settings(
             log_url=f"sqlite:///{tmp_path / 'log'}",
             database_url=database_url,

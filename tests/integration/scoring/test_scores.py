@@ -87,6 +87,23 @@ async def test_facts_and_cells_agree(told: Scoring) -> None:
         assert added == whole
 
 
+async def test_a_data_scope_goes_by_what_responses_brought(told: Scoring) -> None:
+    [east] = await told.scores("east", kind="nps")
+    assert east["n"] == 3
+    # Derived here under the same name, it groups and filters, and lets nobody see more.
+    answer = await told.rebuild(dimensions={"org": "customer.region"})
+    assert answer.status_code == 200, answer.text
+    mine = response("x", nps(5), dimensions=paths(org="cn/east/9"), customer={"region": "us"})
+    theirs = response("y", nps(5), dimensions=paths(org="us/1"), customer={"region": "cn/east"})
+    await told.counting.handle([received(mine), received(theirs)])
+    assert {
+        item["group"]["org"]: item["n"] for item in await told.scores("east", kind="nps", by="org")
+    } == {
+        None: 3,
+        "us": 1,
+    }
+
+
 async def test_days_weeks_and_months(told: Scoring) -> None:
     assert await groups(told, ["week"]) == {
         ("2026-10-26",): 3,

@@ -340,3 +340,17 @@ async def test_a_poison_event_has_a_decision_and_its_neighbours_theirs(running: 
     named = next(letter for letter in listed if "subject" in letter["reason"])
     again = await running.acme.post(f"/v1/operations/trigger/dead-letters/{named['id']}/replay")
     assert again.status_code == 409
+
+
+async def test_a_decision_shows_the_time_that_its_event_brought_and_no_other(
+    running: Running,
+) -> None:
+    put = await running.acme.put("/v1/triggers/after", json={"on": "paid", "survey": "nps"})
+    assert put.status_code == 201, put.text
+    await running.event("without")
+    body = {"specversion": "1.0", "id": "with", "source": "/shop", "type": "paid", "subject": "bob"}
+    body["time"] = datetime.now(UTC).replace(microsecond=0).isoformat()
+    await running.append(Outgoing("events", b"acme/bob", json.dumps(body).encode()))
+    shown = {id: (await running.decision(id))["event"]["time"] for id in ("without", "with")}
+    assert shown["without"] is None
+    assert datetime.fromisoformat(shown["with"]) == datetime.fromisoformat(body["time"])

@@ -1,6 +1,10 @@
 """What a diff names: the places that differ, and both values."""
 
-from services.cli.diff import differences
+from io import StringIO
+
+from rich.console import Console
+
+from services.cli.diff import differences, show_diff
 
 
 def test_equal_documents_differ_nowhere() -> None:
@@ -31,3 +35,17 @@ def test_chinese_is_shown_and_control_characters_are_not() -> None:
     assert before == '"购买"'
     assert "\x1b" not in after
     assert "‮" not in after
+
+
+def test_a_draft_beside_a_published_survey_is_not_shown_as_its_end() -> None:
+    before = {"state": "published", "title": {"en": "Visit"}}
+    after = {"state": "draft", "title": {"en": "Your visit"}}
+    shown = StringIO()
+    change = {"kind": "survey", "id": "visit", "before": before, "after": after}
+    show_diff(Console(file=shown), [change | {"action": "update"}])
+    assert shown.getvalue().splitlines() == [
+        "~ survey visit",
+        "    a draft, beside what is published and stays so",
+        '    title.en: "Visit" -> "Your visit"',
+        "1 to update",
+    ]

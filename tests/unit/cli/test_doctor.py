@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
-from services.cli.doctor import judge
+from services.cli.doctor import examine, judge
 
 WELL: dict[str, Any] = {
     "service": "scoring",
@@ -42,3 +43,19 @@ def test_a_service_that_is_well_has_nothing_but_ok() -> None:
 )  # fmt: skip
 def test_each_thing_that_is_wrong_is_seen(changed: dict[str, Any], name: str, state: str) -> None:
     assert states(**changed)[name] == state
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(401, "AFTERWORD_API_KEY"), (403, "operations:read and no data scope"), (500, "the log")],
+)
+def test_a_key_that_is_refused_is_told_what_would_do(status: int, hint: str) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        ready = request.url.path == "/health/ready"
+        return httpx.Response(200 if ready else status, json={"detail": "no"})
+
+    with httpx.Client(transport=httpx.MockTransport(answer), base_url="http://afterword") as client:
+        origin, *services = examine(client)
+    assert origin.state == "ok"
+    assert len(services) == 4
+    assert all(check.state == "fail" and hint in (check.hint or "") for check in services)

@@ -4,6 +4,7 @@ import pytest
 import typer
 
 from services.cli.rebuild import dimensions_of, lines
+from services.scoring.api.rebuild import Drifted, Rebuilt
 
 
 def test_dimensions_are_names_with_paths_or_names_alone() -> None:
@@ -17,13 +18,17 @@ def test_a_dimension_without_a_name_or_twice_is_refused(said: list[str]) -> None
 
 
 def test_the_report_says_what_drifted_and_what_is_not_shown() -> None:
-    report = {
-        "dimensions": {"org": None, "tier": "data.tier"}, "facts": 10, "cells": 4, "drifted": 2, "dry_run": True,
-        "drift": [{"cell": "2024-01-01 nps 9", "stored": 3, "right": 4}],
-    }  # fmt: skip
+    report = Rebuilt(
+        dimensions={"org": None, "tier": "data.tier"},
+        facts=10,
+        cells=4,
+        drifted=2,
+        drift=[Drifted(id="0f3a", stored=3, right=4)],
+        dry_run=True,
+    ).model_dump(mode="json")
     assert lines(report) == [
         "10 facts, 4 cells, 2 had drifted (would be put right)",
-        "  2024-01-01 nps 9: 3, right is 4",
+        "  cell 0f3a: 3, right is 4",
         "  and 1 more",
         "dimensions kept apart: org, tier=data.tier",
     ]

@@ -128,6 +128,21 @@ def test_every_missing_attribute_is_named_at_once() -> None:
     assert [error.at for error in found] == ["specversion", "id", "source", "type", "subject"]
 
 
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        (encoded(id=""), "an id of 1 to 255 characters"),
+        (encoded(source=7), "a text of 1 to 255 characters"),
+        (encoded(subject="x" * 256), "the customer ID, of 1 to 255 characters"),
+        (encoded(time="yesterday"), "2026-11-24T12:00:00Z"),
+    ],
+)
+def test_what_would_be_right_of_an_attribute_is_said(value: bytes, right: str) -> None:
+    found = read_event(value, NOW)
+    assert isinstance(found, list)
+    assert right in (found[0].expected or "")
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from shared import auth
-from shared.auth import Access, Scope, authorised, mint_key
+from shared.auth import WITHIN_DATA_SCOPE, Access, Scope, authorised, mint_key
 from shared.errors import StartupError
 from shared.http.problems import Problem
 from tests.support import write_access
@@ -52,6 +52,34 @@ def test_a_missing_scope_is_403_and_no_key_401(tmp_path: Path) -> None:
     assert (forbidden.value.status, unknown.value.status) == (403, 401)
 
 
+def key_entry(hashed: str = "sha256:" + "0" * 64, **fields: Any) -> dict[str, Any]:
+    return {"id": "east", "workspace": "a", "hash": hashed, "scopes": ["*"]} | fields
+
+
+def test_a_key_with_a_data_scope_reads_what_can_be_limited_and_nothing_else(tmp_path: Path) -> None:
+    key, hashed = mint_key("east")
+    entry = key_entry(hashed, data={"org": ["cn/east"], "brand": ["acme"]})
+    document = {"workspaces": [{"id": "a"}], "keys": [entry]}
+    (tmp_path / "access.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    access = Access.load(tmp_path / "access.yaml")
+    for scope in Scope:
+        if scope in WITHIN_DATA_SCOPE:
+            allowed = authorised(access, f"Bearer {key}", scope).data.allowed
+            assert allowed == {"org": ["cn/east"], "brand": ["acme"]}
+            continue
+        with pytest.raises(Problem, match=r"data scope \(brand, org\)") as refused:
+            authorised(access, f"Bearer {key}", scope)
+        assert (refused.value.status, refused.value.kind) == (403, "data-scope")
+        assert scope.value in refused.value.detail
+
+
+def test_a_key_without_a_data_scope_is_not_limited(tmp_path: Path) -> None:
+    keys = write_access(tmp_path / "access.yaml")
+    principal = Access.load(tmp_path / "access.yaml").authenticate(keys["acme"])
+    assert principal is not None
+    assert not principal.data.limited
+
+
 def test_an_edit_is_noticed_and_a_broken_one_leaves_the_last_good_state(tmp_path: Path) -> None:
     path = tmp_path / "access.yaml"
     old = write_access(path)
@@ -91,6 +119,16 @@ BAD: list[tuple[Any, str]] = [
     ({"workspaces": [{"id": "a", "inlets": ["events"]}]}, "'events' cannot be an inlet"),
     ({"workspaces": [{"id": "a", "inlets": ["x.ingest.dlq"]}]}, "cannot be an inlet"),
     ({"workspaces": [{"id": "a", "time_zone": "America"}]}, "IANA time zone"),
+    ({"workspaces": [{"id": "a"}], "keys": [key_entry(data=None)]}, r"keys\.0\.data: "),
+    ({"workspaces": [{"id": "a"}], "keys": [key_entry(data={})]}, r"keys\.0\.data: .*dimensions"),
+    (
+        {"workspaces": [{"id": "a"}], "keys": [key_entry(data={"brand": []})]},
+        r"keys\.0\.data\.brand: ",
+    ),
+    (
+        {"workspaces": [{"id": "a"}], "keys": [key_entry(data={"org": ["cn", "de/"]})]},
+        r"keys\.0\.data\.org\.1: .*is no path",
+    ),
 ]
 
 

@@ -24,7 +24,13 @@ class Survey(Body):
         ({"kind": "npz"}, "questions[0].kind", "'nps' or 'text'"),
         ({"options": ["a"]}, "questions[0].options", "min_length: 2"),
         ({"scale": 11}, "questions[0].scale", "le: 10"),
-        ({"colour": 1}, "questions[0].colour", None),
+        ({"colour": 1}, "questions[0].colour", "its right name, or left out"),
+        (
+            {"scale": "five"},
+            "questions[0].scale",
+            "a valid integer",
+        ),
+        ({"options": "a"}, "questions[0].options", "a valid list"),
     ],
 )
 def test_a_field_error_names_the_place_and_what_would_be_right(
@@ -34,3 +40,10 @@ def test_a_field_error_names_the_place_and_what_would_be_right(
         Survey.model_validate({"questions": [question]})
     error = field_error(raised.value.errors()[0])
     assert (error.at, error.expected) == (at, expected)
+
+
+def test_of_a_missing_field_too() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Survey.model_validate({})
+    error = field_error(raised.value.errors()[0])
+    assert (error.at, error.expected) == ("questions", "a value")

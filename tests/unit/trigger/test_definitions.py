@@ -131,10 +131,10 @@ def test_the_other_kinds(kind: str, document: dict[str, Any], at: str) -> None:
     assert at in errors(kind, document)
 
 
-def test_the_built_in_channel_cannot_be_redefined() -> None:
-    assert errors(
-        "channel", {"id": "link", "type": "webhook", "url": "https://example.com/x"}, "link"
-    ) == ["id"]
+@pytest.mark.parametrize("own", [{"id": "link"}, {}], ids=["by its own id", "by the path's"])
+def test_the_built_in_channel_cannot_be_redefined(own: dict[str, str]) -> None:
+    document = {"type": "webhook", "url": "https://example.com/x"} | own
+    assert errors("channel", document, "link") == ["id"]
 
 
 @pytest.mark.parametrize(
