@@ -1,21 +1,21 @@
 """Delivers: claim what is due, POST it outside any transaction, record the attempts in bulk."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import NamedTuple
 
-from services.alerting.rules.sending import Lane, Pace, Standing, after_attempt, rooms
+from services.alerting.recording import Turn, once, record_arrived, record_others
+from services.alerting.rules.sending import Lane, Pace, Room, rooms
 from services.alerting.settings import Settings
 from services.alerting.store import claims as store
 from services.alerting.store.claims import Claimed
 from services.alerting.store.deliveries import SIGNAL
-from services.alerting.store.endpoints import pause_gone
 from shared import crash
-from shared.db import Database, Tx, now
+from shared.db import Database, Tx
 from shared.due import run_steps
 from shared.errors import StartupError, Unavailable
 from shared.signals import Signal
@@ -31,22 +31,12 @@ _GATHER_SECONDS = 0.02
 _SPARE_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
+class Leased(NamedTuple):
     """A claimed delivery, when it was claimed by the database's clock, and by ours, which measures the wait."""
 
     claimed: Claimed
     at: datetime
     since: float
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What came of a claimed delivery; without a reply it was not sent and is given back."""
-
-    claimed: Claimed
-    at: datetime
-    reply: Reply | None
 
 
 @dataclass(slots=True)
@@ -87,9 +77,11 @@ class Dispatcher:
         self._queues: dict[Lane, Queue] = {}
         self._ready: deque[Queue] = deque()
         self._sending = 0
-        self._turns: list[Turn] = []
+        self._arrived: list[Turn] = []
+        self._others: list[Turn] = []
         self._ended = Signal()
         self._claims = 0
+        self._room_is_short = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until stopped; then give back what waits, finish what is under way, and record it."""
@@ -117,34 +109,39 @@ class Dispatcher:
             while await self._record():
                 pass
         except Unavailable as error:
-            log.warning("attempts_unrecorded", attempts=len(self._turns), reason=str(error))
+            log.warning(
+                "attempts_unrecorded",
+                attempts=len(self._arrived) + len(self._others),
+                reason=str(error),
+            )
 
     async def _claim(self, group: asyncio.TaskGroup) -> int:
-        """Lease what is due and there is room for, and start sending it; how many that were."""
+        """Lease what is due and there is room for, and start sending it; 0 when a look at once would find no more."""
+        self._room_is_short = True  # until it is known: room that is made meanwhile is told of
         held = {lane: queue.held for lane, queue in self._queues.items()}
         total = min(_CLAIM_AT_ONCE, _HELD_AT_ONCE - sum(held.values()))
         if total <= 0:
             return 0
         since = monotonic()
         async with self._database.read() as tx:
-            due = await store.lanes_due(tx)
+            at, due = await store.lanes_due(tx)
         self._claims += 1
         first = self._claims % len(due) if due else 0
         paces = {lane: queue.pace for lane, queue in self._queues.items()}
         places = rooms([*due[first:], *due[:first]], held, paces, total)
-        if not places:
-            return 0
-        async with self._database.begin() as tx:
-            at, claimed = await store.claim(
-                tx, places, lease_seconds=self._settings.delivery_lease_seconds
-            )
-        crash.point(crash.Point.DISPATCH_AFTER_CLAIM)
+        claimed: list[Claimed] = []
+        if places:
+            lease = self._settings.delivery_lease_seconds
+            async with self._database.begin() as tx:
+                claimed = await store.claim(tx, places, at, lease_seconds=lease)
+            crash.point(crash.Point.DISPATCH_AFTER_CLAIM)
         for one in claimed:
             queue = self._queues.setdefault(one.lane, Queue(one.lane))
             queue.waiting.append(Leased(one, at, since))
             self._enlist(queue)
         self._start(group)
-        return len(claimed)
+        self._room_is_short = _more_is_due(due, places, claimed)
+        return len(claimed) if self._room_is_short else 0
 
     def _enlist(self, queue: Queue) -> None:
         if queue.waiting and queue.sending < queue.pace.width and not queue.listed:
@@ -175,7 +172,8 @@ class Dispatcher:
         finally:
             queue.sending -= 1
             self._sending -= 1
-        self._turns.append(Turn(leased.claimed, at, reply))
+        turn = Turn(leased.claimed, at, reply, outcome(reply) if reply else None)
+        (self._arrived if turn.outcome == "delivered" else self._others).append(turn)
         self._ended.notify()
         self._enlist(queue)
         self._start(group)
@@ -202,73 +200,48 @@ class Dispatcher:
 
     def _give_back(self) -> None:
         for queue in self._queues.values():
-            self._turns += [Turn(leased.claimed, leased.at, None) for leased in queue.waiting]
+            self._others += [Turn(leased.claimed, leased.at) for leased in queue.waiting]
             queue.waiting.clear()
 
     async def _record(self) -> int:
-        """Write down what came of the turns, in one transaction; how many they were."""
-        if not self._turns:
+        """Write down what came of the turns; how many they were."""
+        ended = len(self._arrived) + len(self._others)
+        if not ended:
             return 0
-        if len(self._turns) < _RECORD_AT_ONCE:
+        if ended < _RECORD_AT_ONCE:
             await asyncio.sleep(_GATHER_SECONDS)
-        turns = self._turns[:_RECORD_AT_ONCE]
-        async with self._database.begin() as tx:
-            await record(tx, turns, self._jitter)
-        del self._turns[: len(turns)]
-        self._database.signal(SIGNAL).notify()
-        for turn in turns:
-            if turn.reply is not None:
-                DELIVERY_ATTEMPTS.labels("alerting", outcome(turn.reply)).inc()
-                DELIVERY_SECONDS.labels("alerting").observe(turn.reply.duration_seconds)
-        return len(turns)
+        recorded = await self._save(self._arrived, record_arrived)
+        recorded += await self._save(
+            self._others, lambda tx, turns: record_others(tx, turns, self._jitter)
+        )
+        if self._room_is_short:
+            self._database.signal(SIGNAL).notify()
+        return recorded
+
+    async def _save(
+        self, turns: list[Turn], write: Callable[[Tx, Sequence[Turn]], Awaitable[None]]
+    ) -> int:
+        """Take the next turns off the list once they are written, in one transaction."""
+        some = once(turns[:_RECORD_AT_ONCE])
+        if some:
+            async with self._database.begin() as tx:
+                await write(tx, some)
+            del turns[: len(some)]
+            _count(some)
+        return len(some)
 
 
-async def record(tx: Tx, turns: Sequence[Turn], jitter: Callable[[], float]) -> None:
-    """Write each attempt and what it leads to; an endpoint that answered 410 is paused.
+def _more_is_due(due: Sequence[Lane], places: Sequence[Room], claimed: Sequence[Claimed]) -> bool:
+    """Whether a lane got all that there was room for, so that more of its deliveries may be due."""
+    given = {room.lane: room.places for room in places}
+    taken = Counter(one.lane for one in claimed)
+    return any(taken[lane] >= given.get(lane, 0) for lane in due)
 
-    Endpoints are locked before deliveries, as when a definition is deleted.
-    """
-    at = await now(tx)
-    gone = {
-        (t.claimed.workspace, t.claimed.target.id, t.claimed.target.revision)
-        for t in turns
-        if t.reply is not None and outcome(t.reply) == "gone"
-    }
-    if gone:
-        await pause_gone(tx, gone, at)
-    locked = await store.lock_deliveries(tx, [(t.claimed.workspace, t.claimed.id) for t in turns])
-    rows: dict[tuple[str, str], dict[str, Any]] = {
-        (row.workspace, row.id): dict(row._mapping) for row in locked
-    }
-    made: list[dict[str, Any]] = []
+
+def _count(turns: Sequence[Turn]) -> None:
+    for name, attempts in Counter(turn.outcome for turn in turns if turn.outcome).items():
+        DELIVERY_ATTEMPTS.labels("alerting", name).inc(attempts)
+    seconds = DELIVERY_SECONDS.labels("alerting")
     for turn in turns:
-        row = rows[(turn.claimed.workspace, turn.claimed.id)]
-        row["leased_until"] = None
-        if turn.reply is None:
-            continue
-        row["attempts"] += 1
-        row["spent"] += 1
-        standing = Standing(row["state"], row["reason"], row["due_at"])
-        after = after_attempt(standing, row["spent"], turn.reply, at, jitter())
-        row |= {
-            "state": after.state,
-            "reason": after.reason,
-            "due_at": after.due_at,
-            "changed_at": at,
-        }
-        made.append(_attempt(turn, turn.reply, row["attempts"]))
-    await store.save_attempts(tx, list(rows.values()), made)
-
-
-def _attempt(turn: Turn, reply: Reply, number: int) -> dict[str, Any]:
-    return {
-        "workspace": turn.claimed.workspace,
-        "delivery": turn.claimed.id,
-        "number": number,
-        "at": turn.at,
-        "outcome": outcome(reply),
-        "status": reply.status,
-        "error": reply.error,
-        "body": reply.body,
-        "duration_ms": round(reply.duration_seconds * 1_000),
-    }
+        if turn.reply is not None:
+            seconds.observe(turn.reply.duration_seconds)

@@ -1,17 +1,18 @@
 """Judges responses: claim what is new, load, decide, save alerts with their deliveries, announce."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import uuid_utils
 
-from services.alerting.rules.judging import Announcement, Seen, body_of, judge
+from services.alerting.rules.judging import Announcement, ResponseKey, Seen, body_of, judge
 from services.alerting.store import alerts as store
 from services.alerting.store.deliveries import NewMessage, add_deliveries
-from services.alerting.store.endpoints import Endpoint, hold_endpoints, load_rules
+from services.alerting.store.endpoints import Endpoint, hold_endpoints
+from services.alerting.store.rulebooks import Rulebooks
 from services.alerting.tables import outbox
 from shared import crash
 from shared.contracts.envelope import Received
@@ -27,6 +28,7 @@ class Judge:
     """The handler of the responses topic."""
 
     database: Database
+    _rulebooks: Rulebooks = field(default_factory=Rulebooks)
 
     async def handle(self, batch: Sequence[Received[Any]]) -> None:
         """Apply one batch in one transaction. Replaying it changes nothing: each revision is judged once."""
@@ -35,14 +37,16 @@ class Judge:
             for r in batch
             if isinstance(r.message, ResponseChanged)
         ]
-        keys = {one.key for one in seen}
+        newest: dict[ResponseKey, int] = {}
+        for one in seen:
+            newest[one.key] = max(one.response.revision, newest.get(one.key, 0))
         async with self.database.begin() as tx:
-            judged = await store.lock_responses(tx, keys)
-            rules = await load_rules(tx, {workspace for workspace, _ in keys})
-            standing = await store.load_alerts(tx, keys)
+            known = await store.lock_responses(tx, newest)
+            rules = await self._rulebooks.load(tx, {workspace for workspace, _ in newest})
+            standing = await store.load_alerts(tx, known)
             at = await now(tx)
-            verdict = judge(seen, judged, rules, standing, at, _new_id)
-            await store.save_judged(tx, verdict.judged)
+            verdict = judge(seen, known, rules, standing, at, _new_id)
+            await store.save_judged(tx, {k: r for k, r in verdict.judged.items() if k in known})
             await store.save_alerts(tx, verdict.alerts.values())
             deliveries = await _announce(tx, verdict.announcements, at)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from time import perf_counter
 
@@ -108,14 +109,15 @@ class WebhookClient:
         error: str | None = None
         timed_out = False
         try:
-            check_url(url, allow_loopback=self._allow_loopback)
-            sent = _merged(extra_headers or {}, headers)
+            _check(url, self._allow_loopback)
+            sent = _merged(extra_headers, headers) if extra_headers else headers
             async with (
                 asyncio.timeout(timeout_seconds),
                 self._session.post(url, data=body, headers=sent, allow_redirects=False) as response,
             ):
                 status = response.status
-                wait = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+                if (asked := response.headers.get("Retry-After")) is not None:
+                    wait = retry_after(asked, datetime.now(UTC))
                 await _read_some(response.content, kept)
             if 300 <= status <= 399:
                 error = "redirects are not followed: configure the URL that answers itself"
@@ -125,6 +127,12 @@ class WebhookClient:
         except (aiohttp.ClientError, OSError, ValueError) as failure:
             error = sentence(failure)
         return Reply(status, error, _text(kept), wait, perf_counter() - started, timed_out)
+
+
+@lru_cache(maxsize=4_096)
+def _check(url: str, allow_loopback: bool) -> None:
+    """Raise `UrlError` for a URL that may not be called. That is a matter of its text alone, so once will do."""
+    check_url(url, allow_loopback=allow_loopback)
 
 
 async def _read_some(content: aiohttp.StreamReader, kept: bytearray) -> None:

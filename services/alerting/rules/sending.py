@@ -9,6 +9,7 @@ from shared.webhook import Reply, next_attempt, outcome
 MOST_AT_ONCE = 16
 _MOST_AHEAD = 8
 _QUICK_SECONDS = 0.5
+_WORTH_A_CLAIM = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,16 @@ class Pace:
     @property
     def places(self) -> int:
         return self.width * self.ahead
+
+    def wants(self, held: int, total: int) -> int:
+        """How many to claim when `held` are and the process has room for `total`.
+
+        A claim costs much the same whatever it brings. So who can still send goes on from what it holds until a
+        quarter of its places are free and the process has room for many; who runs out of it is served at once.
+        """
+        runs_out = held < self.width
+        worth_it = 4 * held <= 3 * self.places and total >= _WORTH_A_CLAIM
+        return max(0, self.places - held) if runs_out or worth_it else 0
 
     def after(self, reply: Reply) -> "Pace":
         """The pace after one more attempt."""
@@ -55,7 +66,7 @@ def rooms(
     `held` is what is claimed already. Give the lanes in an order
     that changes, since the first ones get what cannot be divided.
     """
-    wanted = {lane: max(0, paces.get(lane, Pace()).places - held.get(lane, 0)) for lane in due}
+    wanted = {lane: paces.get(lane, Pace()).wants(held.get(lane, 0), total) for lane in due}
     given: dict[Lane, int] = {}
     left = total
     hungry = [lane for lane in due if wanted[lane] > 0]
@@ -81,16 +92,13 @@ class Standing:
 def after_attempt(
     standing: Standing, spent: int, reply: Reply, at: datetime, jitter: float
 ) -> Standing:
-    """What an attempt that ended at `at` leads to, when it was the `spent`-th of the schedule.
+    """What an attempt that ended at `at` and did not deliver leads to, when it was the `spent`-th of the schedule.
 
-    A delivery that was settled meanwhile stays so, unless this attempt shows that it did arrive.
+    A delivery that was settled meanwhile stays so.
     """
-    result = outcome(reply)
-    if result == "delivered":
-        return Standing("delivered", None, standing.due_at)
     if standing.state != "pending":
         return standing
-    if result == "gone":
+    if outcome(reply) == "gone":
         return Standing("failed", "gone", standing.due_at)
     due = next_attempt(spent, reply, at, jitter)
     if due is None:

@@ -20,18 +20,21 @@ _ALERT = Upsert(
 )
 
 
-async def lock_responses(tx: Tx, keys: Iterable[ResponseKey]) -> dict[ResponseKey, int]:
-    """Lock each response until the transaction ends; the last revision judged of it, 0 for a new one."""
-    ordered = sorted(set(keys))
-    rows = [{"workspace": w, "response": r, "revision": 0} for w, r in ordered]
-    await insert(tx, judged, rows)
+async def lock_responses(tx: Tx, newest: Mapping[ResponseKey, int]) -> dict[ResponseKey, int]:
+    """Lock each response until the transaction ends; the last revision judged of those that are known.
+
+    `newest` is the revision up to which each is judged now: all there is to remember of one that is new.
+    """
+    rows = [{"workspace": w, "response": r, "revision": newest[w, r]} for w, r in sorted(newest)]
+    written = await insert(tx, judged, rows, returning=("workspace", "response"))
+    known = newest.keys() - {(row.workspace, row.response) for row in written}
     by = [judged.c.workspace, judged.c.response]
-    found = await load(tx, judged, by, ordered, lock=True)
+    found = await load(tx, judged, by, sorted(known), lock=True)
     return {(row.workspace, row.response): row.revision for row in found}
 
 
 async def save_judged(tx: Tx, revisions: Mapping[ResponseKey, int]) -> None:
-    """Remember what was judged, of responses that are locked."""
+    """Remember what was judged, of responses that were known."""
     rows = [
         {"workspace": w, "response": r, "revision": revision}
         for (w, r), revision in sorted(revisions.items())

@@ -11,7 +11,7 @@ from services.alerting.definitions import ENDPOINT, RULE, condition_of, matches
 from services.alerting.rules.judging import Rule
 from services.alerting.tables import definitions, deliveries, endpoint_secrets, outbox
 from shared.contracts.values import DefinitionState
-from shared.db import Tx, insert, load
+from shared.db import Prepared, Tx, among, insert, load
 from shared.definitions import Definition
 from shared.definitions.store import get_definition, save_definitions
 from shared.webhook import new_secret
@@ -20,6 +20,16 @@ SECRET_OVERLAP = timedelta(hours=24)
 _MOST_SECRETS = 10
 EndpointKey = tuple[str, str]
 """Workspace and endpoint."""
+_HOLDING = Prepared(
+    sa.select(definitions)
+    .where(
+        among(definitions.c.workspace, "workspaces"),
+        definitions.c.kind == ENDPOINT,
+        definitions.c.state != "deleted",
+    )
+    .order_by(definitions.c.workspace, definitions.c.id)
+    .with_for_update(read=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +72,8 @@ async def load_endpoints(tx: Tx, workspaces: Iterable[str]) -> list[Endpoint]:
 async def hold_endpoints(tx: Tx, workspaces: Iterable[str]) -> list[Endpoint]:
     """The same, and none of them can be deleted before this transaction ends: a delivery to one that goes
     meanwhile would never be sent nor cancelled."""
-    d = definitions.c
-    statement = (
-        sa.select(definitions)
-        .where(d.workspace.in_(sorted(set(workspaces))), d.kind == ENDPOINT, d.state != "deleted")
-        .order_by(d.workspace, d.id)
-        .with_for_update(read=True)
-    )
-    return [_endpoint(row) for row in await tx.execute(statement)]
+    found = await _HOLDING.rows(tx, workspaces=sorted(set(workspaces)))
+    return [_endpoint(row) for row in found]
 
 
 async def get_endpoint(tx: Tx, workspace: str, id: str) -> Endpoint | None:

@@ -42,6 +42,7 @@ class Alerting:
     log: Log
     client: httpx.AsyncClient
     keys: dict[str, str]
+    judge: Judge
 
     async def call(
         self,
@@ -77,7 +78,7 @@ class Alerting:
         return found
 
     async def handle(self, *batch: Received[ResponseChanged]) -> None:
-        await Judge(self.database).handle(batch)
+        await self.judge.handle(batch)
 
     async def deliveries(self, workspace: str = "acme", **params: Any) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = (await self.get("/v1/deliveries", workspace, **params))[
@@ -158,4 +159,4 @@ async def alerting(database_url: str, tmp_path: Path) -> AsyncIterator[Alerting]
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://alerting")
         )
-        yield Alerting(service, database, settings, log, client, keys)
+        yield Alerting(service, database, settings, log, client, keys, Judge(database))

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
+from services.alerting import dispatch
 from services.alerting.dispatch import Dispatcher
 from services.alerting.rules.sending import Room
 from services.alerting.store.claims import claim
+from shared.db import now
 from shared.errors import StartupError
 from shared.webhook.client import WebhookClient
 from tests.integration.alerting.conftest import Alerting, running
@@ -206,6 +208,20 @@ async def test_a_drip_ends_by_the_total_timeout(alerting: Alerting) -> None:
     assert when(shown["next_attempt_at"]) - when(shown["changed_at"]) >= timedelta(seconds=60)
 
 
+async def test_nothing_waits_for_the_poll(
+    alerting: Alerting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the first of many, whose commit tells of them, nor those that there was no room for at first."""
+    monkeypatch.setattr(dispatch, "_POLL_SECONDS", 3_600.0)
+    async with receiving() as crm, receiving() as erp, alerting.dispatching():
+        await alerting.put_endpoint(erp.url, "erp")
+        await raised(alerting, crm.url)
+        await asyncio.gather(crm.got(1), erp.got(1))
+        await alerting.settled("delivered", 2)
+        await alerting.handle(*(received(response(f"more{n}")) for n in range(450)))
+        await asyncio.gather(crm.got(451), erp.got(451))
+
+
 async def test_two_dispatchers_share_the_work_and_send_nothing_twice(alerting: Alerting) -> None:
     async with receiving() as receiver:
         await raised(alerting, receiver.url, 300)
@@ -221,7 +237,8 @@ async def test_what_a_killed_dispatcher_held_is_sent_again_under_the_same_id(
     async with receiving() as receiver:
         [id] = await raised(alerting, receiver.url)
         async with alerting.database.begin() as tx:
-            _, [claimed] = await claim(tx, [Room(("acme", "crm"), 10)], lease_seconds=60)
+            room = Room(("acme", "crm"), 10)
+            [claimed] = await claim(tx, [room], await now(tx), lease_seconds=60)
             assert claimed.id == id
         async with alerting.dispatching():
             await asyncio.sleep(0.2)

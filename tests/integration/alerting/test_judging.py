@@ -79,6 +79,35 @@ async def test_a_deletion_withdraws(alerting: Alerting) -> None:
     assert alert["state"] == "withdrawn"
 
 
+async def test_a_rule_that_was_changed_judges_from_the_next_batch_on(alerting: Alerting) -> None:
+    await alerting.handle(received(response("before")))
+    await alerting.put_rule()
+    await alerting.handle(received(response("r1")))
+    await alerting.put_rule(when={"path": "answers.recommend", "gte": 9})
+    await alerting.handle(received(response("r2")), received(response("r3", score=10)))
+    await alerting.put_rule("other")
+    await alerting.handle(received(response("r4")))
+    await alerting.call("DELETE", "/v1/alert-rules/other", expect=204)
+    await alerting.handle(received(response("r5")))
+    found = [(a["response"], a["rule"]) for a in (await alerting.get("/v1/alerts"))["items"]]
+    assert sorted(found) == [("r1", "unhappy"), ("r3", "unhappy"), ("r4", "other")]
+
+
+async def test_of_several_revisions_in_a_batch_the_newest_is_remembered(alerting: Alerting) -> None:
+    await alerting.put_rule()
+    await alerting.handle(
+        received(response(score=9)),
+        received(response(score=2, revision=3)),
+        received(response(score=10, revision=2)),
+    )
+    await alerting.handle(received(response(score=10, revision=3)))
+    [alert] = (await alerting.get("/v1/alerts"))["items"]
+    assert (alert["state"], alert["revision"]) == ("raised", 3)
+    await alerting.handle(received(response(score=10, revision=4)))
+    [alert] = (await alerting.get("/v1/alerts"))["items"]
+    assert (alert["state"], alert["revision"]) == ("withdrawn", 4)
+
+
 async def test_a_replay_of_the_past_alerts_nobody(alerting: Alerting) -> None:
     await alerting.put_rule()
     before = datetime.now(UTC) - timedelta(minutes=5)

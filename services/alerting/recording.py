@@ -1,0 +1,98 @@
+"""Writes down what came of attempts: what arrived without a look at it, all else by what its delivery stands at."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from services.alerting.rules.sending import Standing, after_attempt
+from services.alerting.store import claims as store
+from services.alerting.store.claims import Claimed, DeliveryKey
+from services.alerting.store.endpoints import pause_gone
+from shared.db import Tx, now
+from shared.webhook import Outcome, Reply
+
+
+class Turn(NamedTuple):
+    """What came of a claimed delivery; without a reply it was not sent and is given back."""
+
+    claimed: Claimed
+    at: datetime
+    reply: Reply | None = None
+    outcome: Outcome | None = None
+
+
+def once(turns: Iterable[Turn]) -> list[Turn]:
+    """The first of them, up to where a delivery comes again, as one does whose lease ended before it was recorded."""
+    found: dict[DeliveryKey, Turn] = {}
+    for turn in turns:
+        if turn.claimed.key in found:
+            break
+        found[turn.claimed.key] = turn
+    return list(found.values())
+
+
+async def record_arrived(tx: Tx, turns: Sequence[Turn]) -> None:
+    """Write attempts, each at another delivery, that delivered."""
+    at = await now(tx)
+    numbers = await store.save_arrived(tx, [turn.claimed for turn in turns], at)
+    made = [
+        _attempt(turn, turn.reply, numbers[turn.claimed.key])
+        for turn in turns
+        if turn.reply is not None
+    ]
+    await store.add_attempts(tx, made)
+
+
+async def record_others(tx: Tx, turns: Sequence[Turn], jitter: Callable[[], float]) -> None:
+    """Write attempts, each at another delivery, that did not, and what each leads to; give back what was not sent.
+
+    An endpoint that answered 410 is paused. Endpoints are locked before deliveries, as when a definition is deleted.
+    """
+    at = await now(tx)
+    gone = {
+        (turn.claimed.workspace, turn.claimed.target.id, turn.claimed.target.revision)
+        for turn in turns
+        if turn.outcome == "gone"
+    }
+    if gone:
+        await pause_gone(tx, gone, at)
+    locked = await store.lock_deliveries(tx, [turn.claimed for turn in turns])
+    rows = {(row.workspace, row.id): dict(row._mapping) for row in locked}
+    made: list[dict[str, Any]] = []
+    for turn in turns:
+        row = rows[turn.claimed.key]
+        row["leased_until"] = None
+        if turn.reply is not None:
+            row |= _after(row, turn.reply, at, jitter())
+            made.append(_attempt(turn, turn.reply, row["attempts"]))
+    await store.save_deliveries(tx, list(rows.values()))
+    await store.add_attempts(tx, made)
+
+
+def _after(row: dict[str, Any], reply: Reply, at: datetime, jitter: float) -> dict[str, Any]:
+    """What an attempt changes of a delivery."""
+    spent = row["spent"] + 1
+    standing = Standing(row["state"], row["reason"], row["due_at"])
+    after = after_attempt(standing, spent, reply, at, jitter)
+    return {
+        "attempts": row["attempts"] + 1,
+        "spent": spent,
+        "state": after.state,
+        "reason": after.reason,
+        "due_at": after.due_at,
+        "changed_at": at,
+    }
+
+
+def _attempt(turn: Turn, reply: Reply, number: int) -> dict[str, Any]:
+    return {
+        "workspace": turn.claimed.workspace,
+        "delivery": turn.claimed.id,
+        "number": number,
+        "at": turn.at,
+        "outcome": turn.outcome,
+        "status": reply.status,
+        "error": reply.error,
+        "body": reply.body,
+        "duration_ms": round(reply.duration_seconds * 1_000),
+    }
