@@ -131,6 +131,7 @@ def _column(column: sa.Column[Any], dialect: str, rows: Sequence[Mapping[str, An
     return [process(row[name]) for row in rows]
 
 
+@lru_cache(maxsize=2_048)
 def _processor(column: sa.Column[Any], dialect: str) -> Callable[[Any], Any]:
     if isinstance(column.type, sa.JSON):
         return _json
