@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 from pydantic import ValidationError
 
 from shared.contracts.events import Event, decode_event
 from shared.contracts.keys import Key, decode_key
+from shared.contracts.lean import lean_decoder
 from shared.contracts.messages import MESSAGES, Message
 from shared.contracts.topics import Topic
 from shared.errors import Undecodable, UnknownMajor
@@ -81,6 +82,33 @@ def decode_message(record: Record) -> Received[Message] | None:
 
     Raises `Undecodable`, or `UnknownMajor` when the schema's major version is newer than ours.
     """
+    opened = _open(record)
+    if opened is None:
+        return None
+    key, envelope, model = opened
+    try:
+        message = model.model_validate_json(bytes(envelope.data))
+    except ValidationError as error:
+        raise Undecodable(f"{envelope.type}: {_first_problem(error)}") from error
+    return Received(key.workspace, key.entity, message, record, envelope.traceparent)
+
+
+def decode_lean(wanted: type[Message], record: Record) -> Received[Any] | None:
+    """`decode_message` for who reads many of one type: the message is the struct `lean` makes of the model, with its
+    fields and without its methods. None for other types."""
+    opened = _open(record)
+    if opened is None or opened[2] is not wanted:
+        return None
+    key, envelope, _ = opened
+    try:
+        message = lean_decoder(wanted)(envelope.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Undecodable(f"{envelope.type}: {error}") from error
+    return Received(key.workspace, key.entity, message, record, envelope.traceparent)
+
+
+def _open(record: Record) -> tuple[Key, _Envelope, type[Message]] | None:
+    """The key, the envelope and the model of what is in it; None for a type that this version does not know."""
     key = decode_key(record.key)
     if record.value is None:
         return None
@@ -96,11 +124,7 @@ def decode_message(record: Record) -> Received[Message] | None:
         raise UnknownMajor(
             f"{envelope.type} has schema version {envelope.schemaversion}; this code reads {model.VERSION}"
         )
-    try:
-        message = model.model_validate_json(bytes(envelope.data))
-    except ValidationError as error:
-        raise Undecodable(f"{envelope.type}: {_first_problem(error)}") from error
-    return Received(key.workspace, key.entity, message, record, envelope.traceparent)
+    return key, envelope, model
 
 
 def decode_transaction_event(record: Record) -> Received[Event]:
