@@ -59,9 +59,10 @@ answers = sa.Table(
     sa.Column("metric", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("scale", sa.Text, nullable=False),
-    sa.Index("answers_by_metric", "workspace", "metric", "response"),
 )
-"""One row per thing counted: a number, or each option chosen and, with the value '', the one who chose."""
+"""One row per thing counted: a number, or each option chosen and, with the value '', the one who chose. Five of them
+come with a response, so that a second index would cost more than all the rest of a fact: who looks for a metric goes by
+the surveys that its cells name."""
 
 cells = sa.Table(
     "cells",

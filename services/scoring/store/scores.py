@@ -106,6 +106,10 @@ class _Cells:
         """Cells keep paths alone, which is what a dimension stored with its row is seen by."""
         return self.dimension(name)
 
+    def narrowed(self, question: Question) -> list[sa.ColumnElement[bool]]:
+        """Nothing: there is an index for each column that can be asked for."""
+        return []
+
 
 class _Facts:
     """The answers themselves, for dimensions that the cells do not keep."""
@@ -128,6 +132,16 @@ class _Facts:
     def brought(self, name: str, part: str) -> sa.ColumnElement[str]:
         text: sa.ColumnElement[str] = facts.c.dimensions[name, part].as_string()
         return text
+
+    def narrowed(self, question: Question) -> list[sa.ColumnElement[bool]]:
+        """Only facts of surveys in which the metric was ever counted: those there is an index for, by day."""
+        metric = dict(question.columns).get("metric")
+        if metric is None:
+            return []
+        surveys = sa.select(cells.c.survey).where(
+            cells.c.workspace == facts.c.workspace, cells.c.metric == metric
+        )
+        return [facts.c.survey.in_(surveys)]
 
 
 def _brought(rollup: Rollup) -> set[str]:
@@ -155,6 +169,7 @@ def _conditions(source: _Cells | _Facts, question: Question) -> list[sa.ColumnEl
         _below(sa.func.coalesce(source.dimension(name), ""), value)
         for name, value in question.where
     ]
+    found += source.narrowed(question)
     if question.start is not None:
         found.append(day >= question.start)
     if question.end is not None:

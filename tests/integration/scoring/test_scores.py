@@ -137,6 +137,27 @@ async def test_journey_touchpoint_survey_and_metric(scoring: Scoring) -> None:
     assert await scoring.scores(metric="loyalty", journey="none") == []
 
 
+async def test_a_metric_of_several_surveys_is_found_among_the_facts(scoring: Scoring) -> None:
+    by_li = paths(employee="li")
+    batch = [
+        response(str(i), nps(10, metric=metric), survey=survey, dimensions=by_li)
+        for i, (survey, metric) in enumerate(
+            [("buy", "loyalty"), ("sell", "loyalty"), ("sell", "other"), ("rent", "other")]
+        )
+    ]
+    batch.append(response("2", revision=2, survey="sell", dimensions=by_li))
+    await scoring.counting.handle([received(message) for message in batch])
+    asked: dict[str, Any] = {"where": "employee:li", "by": "survey"}
+    found = {
+        metric: [
+            (item["group"]["survey"], item["n"])
+            for item in await scoring.scores(metric=metric, **asked)
+        ]
+        for metric in ("loyalty", "other", "none")
+    }
+    assert found == {"loyalty": [("buy", 1), ("sell", 1)], "other": [("rent", 1)], "none": []}
+
+
 async def test_scales_and_kinds_stay_apart(scoring: Scoring) -> None:
     answers = [rated(4), rated(4, "1-7"), rated(8, "0-10")]
     batch = [received(response(str(i), answer)) for i, answer in enumerate(answers)]
