@@ -1,7 +1,6 @@
 """`python -m bench [PART ...]`: measure, print one table, leave one JSON; `make bench` runs all parts."""
 
 import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import delivery, end_to_end, intake, latency, memory, page, scoring, trigger
-from bench.measuring import machine, measured_core
+from bench.measuring import machine
 from bench.results import Result
 from deploy.local.process import MissingPart, interruptible
 from shared.telemetry import configure_logging
@@ -22,19 +21,9 @@ _SECONDS = 3.0
 _DISTURBED = 0.2
 
 
-def _scoring(_seconds: float) -> list[Result]:
-    with measured_core():
-        found = asyncio.run(scoring.run())
-    plain, *bulk = found["rows"]
-    best = max(bulk, key=lambda row: row["per_second"])
-    what = f"responses counted, {best['name']}; baseline {plain['name']}"
-    values = (best["per_second"], plain["per_second"], found["target"])
-    return [Result("scoring", what, "responses/s", *values, notes={"rows": found["rows"]})]
-
-
 PARTS: dict[str, Callable[[float], list[Result]]] = {
     "intake": intake.run,
-    "scoring": _scoring,
+    "scoring": scoring.run,
     "trigger": trigger.run,
     "page": page.run,
     "delivery": delivery.run,

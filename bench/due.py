@@ -1,16 +1,14 @@
 """Deliveries that are due, stored as the judge of responses stores them, with bodies like its own."""
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
 
-from bench.scoring import records
+from bench.responses import responses
 from services.alerting.rules.judging import Alert, Announcement, body_of
 from services.alerting.store.deliveries import NewMessage, add_deliveries
 from services.cli.dev import WORKSPACE
-from shared.contracts.envelope import decode_record
 from shared.contracts.messages import ResponseChanged
 from shared.db import open_database
 
@@ -19,20 +17,12 @@ async def make_due(url: str, endpoints: int, count: int) -> None:
     """Store that many new messages, each with a delivery to one of the endpoints e0, e1, ... in turn."""
     at = datetime.now(UTC)
     fill = time.time_ns()
-    messages = [_message(f"{fill}-{n}", one, at) for n, one in enumerate(_responses(count))]
+    messages = [_message(f"{fill}-{n}", one, at) for n, one in enumerate(responses(0, count))]
     pairs = [(message, [f"e{n % endpoints}"]) for n, message in enumerate(messages)]
     async with open_database(url, "alerting") as database:
         database.gate = None
         async with database.begin() as tx:
             await add_deliveries(tx, pairs, at)
-
-
-def _responses(count: int) -> Iterator[ResponseChanged]:
-    for record in records(count):
-        received = decode_record(record)
-        assert received is not None
-        assert isinstance(received.message, ResponseChanged)
-        yield received.message
 
 
 def _message(id: str, response: ResponseChanged, at: datetime) -> NewMessage:

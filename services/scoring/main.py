@@ -8,7 +8,7 @@ from services.scoring import tables
 from services.scoring.api import rebuild, scores
 from services.scoring.api.context import Context
 from services.scoring.settings import Settings
-from services.scoring.worker import Counting
+from services.scoring.worker import Counting, decode_response
 from shared.auth import Access
 from shared.contracts.topics import Topic
 from shared.http.app import create_app
@@ -19,6 +19,7 @@ from shared.runtime import consume, open_ground, relay
 from shared.schema import Schema
 from shared.worker import Subscription
 
+BATCH = 2_000
 SCHEMA = Schema("scoring", Path(__file__).parent / "migrations")
 
 
@@ -27,7 +28,8 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
     """The service, open until the context ends. Raises `StartupError`."""
     async with open_ground(settings, log, access, SCHEMA) as ground:
         counting = Counting(ground.database, settings.rollup)
-        await consume(ground, {Topic.RESPONSES: Subscription(counting.handle)})
+        subscription = Subscription(counting.handle, decode_response)
+        await consume(ground, {Topic.RESPONSES: subscription}, max_records=BATCH)
         relay(ground, tables.outbox, tables.leases)
         app = create_app(
             "scoring",

@@ -1,17 +1,24 @@
 """Counts responses: claims what is newer, works out what the cells change by, and adds it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from services.scoring import rules
 from services.scoring.metrics import FIXED_SCALES
 from services.scoring.store import cells, facts, rollups
 from shared import crash
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import Received, decode_lean
 from shared.contracts.messages import ResponseChanged
 from shared.db import Database
 from shared.telemetry import log
+
+decode_response = partial(decode_lean, ResponseChanged)
+"""A response is read into the lean form of its model: scoring reads every field of every response."""
+
+_REMEMBERED = 10_000
+"""How many names of dimensions are kept in mind; whoever may post responses may make up any."""
 
 
 @dataclass(frozen=True)
@@ -20,22 +27,28 @@ class Counting:
 
     database: Database
     rollup: tuple[str, ...]
+    _remembered: set[tuple[str, str]] = field(default_factory=set)
 
     async def handle(self, batch: Sequence[Received[Any]]) -> None:
         """Apply a batch in one transaction; older revisions and replays change nothing. Raises `NotCountable` for
         an answer off its scale and `CountBroken` when the cells do not agree with the facts."""
-        said = [one for one in batch if isinstance(one.message, ResponseChanged)]
-        if not said:
-            return
         async with self.database.begin() as tx:
-            held = await rollups.hold(tx, {one.workspace for one in said}, self.rollup)
+            held = await rollups.hold(tx, {one.workspace for one in batch}, self.rollup)
             stated = rules.newest(
                 rules.fact_of(one.workspace, one.message, held[one.workspace], FIXED_SCALES)
-                for one in said
+                for one in batch
             )
             old, new = await facts.claim(tx, stated)
             await facts.replace_answers(tx, old, new)
-            await rollups.remember_names(tx, new)
+            names = {(fact.workspace, name) for fact in new for name in fact.dimensions}
+            await rollups.remember_names(tx, names - self._remembered)
             await cells.add(tx, rules.changes(old, new, held))
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
+        self._remember(names)
         log.debug("responses_counted", records=len(batch), counted=len(new), replaced=len(old))
+
+    def _remember(self, names: set[tuple[str, str]]) -> None:
+        """These names of dimensions are committed: nobody takes them back, so they need no statement again."""
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.clear()
+        self._remembered.update(names)

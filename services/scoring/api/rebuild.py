@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from msgspec import structs
 from pydantic import BaseModel, Field, StrictBool
 
 from services.scoring import rules
@@ -156,7 +157,7 @@ async def _recount(
         found.facts += len(page)
         moved = page
         if not same:
-            moved = [replace(fact, derived=rules.derive(fact, wanted)) for fact in page]
+            moved = [structs.replace(fact, derived=rules.derive(fact, wanted)) for fact in page]
         changed = []
         for fact, there in zip(page, moved, strict=True):
             found.standing.update(rules.cells_of(fact, standing))

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
 
 import msgspec
 
@@ -19,7 +18,7 @@ class CountBroken(AfterwordError):
     """A cell would count less than nothing: the cells do not agree with the facts; `rebuild` mends them."""
 
 
-class Cell(NamedTuple):
+class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """All that a count is keyed by within a workspace; different scales and kinds are never one cell."""
 
     metric: str
@@ -36,7 +35,7 @@ class Cell(NamedTuple):
     @property
     def id(self) -> str:
         """A digest of the key, the same in every process."""
-        return hashlib.blake2b(_encode(tuple(self)), digest_size=16).hexdigest()
+        return hashlib.blake2b(_encode(self), digest_size=16).hexdigest()
 
 
 def cells_of(fact: Fact, rollup: Rollup) -> Iterator[Cell]:

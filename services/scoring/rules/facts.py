@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
+
+import msgspec
 
 from shared.conditions import read
 from shared.contracts.messages import ResponseChanged
@@ -12,7 +14,7 @@ from shared.contracts.values import (
     Answer,
     CustomerSnapshot,
     QuestionKind,
-    Value,
+    Transaction,
     customer_facts,
 )
 from shared.errors import AfterwordError
@@ -24,6 +26,8 @@ Scales = Mapping[str, tuple[int, int]]
 RESPONDENT = ""
 """The value that a choice question counts once for each who chose, however many options they ticked."""
 
+_TRANSACTION = ("source", "id", "type", "time", "key", "data")
+_CUSTOMER = ("attributes", "locale", "time_zone")
 _SCALE = re.compile(r"(-?\d{1,4})-(-?\d{1,4})")
 
 
@@ -31,7 +35,7 @@ class NotCountable(AfterwordError):
     """An answer that does not fit its own scale: clipping it would hide a fault upstream."""
 
 
-class Counted(NamedTuple):
+class Counted(msgspec.Struct, frozen=True, gc=False):
     """One thing that an answer adds to its histogram."""
 
     question: str
@@ -41,9 +45,11 @@ class Counted(NamedTuple):
     scale: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A response as it stands in the tables; a deleted one has only its revision left."""
+class Fact(msgspec.Struct, frozen=True):
+    """A response as it stands in the tables; a deleted one has only its revision left.
+
+    What was (`transaction_was`, `customer_was`) is kept to derive dimensions from, and need not be loaded to count.
+    """
 
     workspace: str
     response: str
@@ -54,8 +60,8 @@ class Fact:
     journey: str = ""
     touchpoint: str = ""
     customer: str | None = None
-    dimensions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    derived: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    dimensions: Mapping[str, Mapping[str, str]] = {}
+    derived: Mapping[str, Mapping[str, str]] = {}
     transaction_was: Mapping[str, Any] | None = None
     customer_was: Mapping[str, Any] | None = None
     counted: tuple[Counted, ...] = ()
@@ -93,11 +99,13 @@ def fact_of(workspace: str, message: ResponseChanged, rollup: Rollup, scales: Sc
         dimensions={
             name: {"value": d.value, "path": d.path} for name, d in message.dimensions.items()
         },
-        transaction_was=_as_json(transaction),
-        customer_was=_as_json(customer, exclude={"id"}),
+        transaction_was=_was(transaction, _TRANSACTION),
+        customer_was=_was(customer, _CUSTOMER),
         counted=counted(message.answers, scales),
     )
-    return replace(fact, derived=derive(fact, rollup)) if any(rollup.values()) else fact
+    if not any(rollup.values()):
+        return fact
+    return msgspec.structs.replace(fact, derived=derive(fact, rollup))
 
 
 def derive(fact: Fact, rollup: Rollup) -> dict[str, dict[str, str]]:
@@ -118,51 +126,55 @@ def counted(answers: Iterable[Answer], scales: Scales) -> tuple[Counted, ...]:
     found: list[Counted] = []
     seen: set[str] = set()
     for answer in answers:
-        if answer.question in seen:
-            raise NotCountable(f"{answer.question} is answered twice in one response")
-        seen.add(answer.question)
-        kind, scale = answer.kind.value, answer.scale or _fixed(answer, scales)
-        found += [
-            Counted(answer.question, value, answer.metric, kind, scale)
-            for value in dict.fromkeys(_values(answer, scales))
-        ]
+        question, kind = answer.question, answer.kind.value
+        if question in seen:
+            raise NotCountable(f"{question} is answered twice in one response")
+        seen.add(question)
+        scale = answer.scale or _fixed(kind, scales)
+        for value in _values(answer, scale, scales):
+            found.append(Counted(question, value, answer.metric, kind, scale))  # noqa: PERF401 - of an answer there is mostly one
     return tuple(found)
 
 
-def _as_json(value: Value | None, exclude: set[str] | None = None) -> dict[str, Any] | None:
+def _was(
+    value: Transaction | CustomerSnapshot | None, names: tuple[str, ...]
+) -> dict[str, Any] | None:
     if value is None:
         return None
-    return value.model_dump(mode="json", exclude_none=True, exclude=exclude)
+    there = {name: getattr(value, name) for name in names}
+    return {name: part for name, part in there.items() if part is not None}
 
 
-def _values(answer: Answer, scales: Scales) -> Iterable[str]:
+def _values(answer: Answer, scale: str, scales: Scales) -> Iterable[str]:
     if answer.kind is QuestionKind.TEXT:
         return ()
+    value = answer.value
     if answer.kind is QuestionKind.CHOICE:
-        options = answer.value if isinstance(answer.value, tuple) else (str(answer.value),)
-        return RESPONDENT, *(option for option in options if option)
-    low, high = _bounds(answer, scales)
-    if type(answer.value) is not int or not low <= answer.value <= high:
+        options = value if isinstance(value, tuple) else (str(value),)
+        return dict.fromkeys((RESPONDENT, *options))
+    low, high = _bounds(answer, scale, scales)
+    if type(value) is not int or not low <= value <= high:
         raise NotCountable(
-            f"{answer.question}: {answer.value!r} is not a whole number from {low} to {high}"
+            f"{answer.question}: {value!r} is not a whole number from {low} to {high}"
         )
-    return (str(answer.value),)
+    return (str(value),)
 
 
-def _bounds(answer: Answer, scales: Scales) -> tuple[int, int]:
-    found = parse_scale(answer.scale or _fixed(answer, scales))
-    if found is None or found != scales.get(answer.kind.value, found):
+def _bounds(answer: Answer, scale: str, scales: Scales) -> tuple[int, int]:
+    found = parse_scale(scale)
+    if found is None or found != scales.get(answer.kind, found):
         raise NotCountable(
             f"{answer.question}: {answer.scale!r} is no scale of a question of kind {answer.kind.value}"
         )
     return found
 
 
-def _fixed(answer: Answer, scales: Scales) -> str:
-    low, high = scales.get(answer.kind.value, (0, 0))
-    return f"{low}-{high}" if high else "many" if answer.kind is QuestionKind.CHOICE else ""
+def _fixed(kind: str, scales: Scales) -> str:
+    low, high = scales.get(kind, (0, 0))
+    return f"{low}-{high}" if high else "many" if kind == QuestionKind.CHOICE else ""
 
 
+@lru_cache(maxsize=1_000)
 def parse_scale(scale: str) -> tuple[int, int] | None:
     """The ends of a scale such as 0-10; None for what is none."""
     ends = _SCALE.fullmatch(scale)

@@ -1,27 +1,29 @@
 """The cells of the histograms: added to in bulk, compared with the facts, put right."""
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
 from services.scoring.rules import Cell, CountBroken
 from services.scoring.tables import cells
-from shared.db import Tx, Upsert, insert
+from shared.db import Tx, Upsert, insert, load
 
 _KEY = ("workspace", "id")
 _ADD = Upsert(_KEY, add=("n",))
 _REPLACE = Upsert(_KEY, replace=("n",))
+_KEY_OF = itemgetter(*_KEY)
+_COUNT = [cells.c.workspace, cells.c.id, cells.c.metric, cells.c.n]
 
 
 async def add(tx: Tx, changes: Mapping[tuple[str, Cell], int]) -> None:
     """Add the changes to the cells, in key order. Raises `CountBroken` when one would count less than nothing."""
     rows = [_row(workspace, cell, change) for (workspace, cell), change in changes.items()]
-    rows.sort(key=lambda row: (row["workspace"], row["id"]))
-    written = await insert(
-        tx, cells, rows, upsert=_ADD, returning=("workspace", "id", "metric", "n")
-    )
-    for row in written:
+    rows.sort(key=_KEY_OF)
+    await insert(tx, cells, rows, upsert=_ADD)
+    taken = [_KEY_OF(row) for row in rows if row["n"] < 0]
+    for row in await load(tx, _COUNT, [cells.c.workspace, cells.c.id], taken):
         if row.n < 0:
             raise CountBroken(
                 f"the cell {row.id} of {row.metric} in {row.workspace} would count {row.n}: rebuild"
@@ -37,7 +39,7 @@ async def counts(tx: Tx, workspace: str) -> dict[str, int]:
 async def put_right(tx: Tx, workspace: str, right: Mapping[Cell, int], gone: Iterable[str]) -> None:
     """Make these cells count what is right and remove those of these ids; the workspace is taken for a rebuild."""
     rows = [_row(workspace, cell, n) for cell, n in right.items()]
-    rows.sort(key=lambda row: (row["workspace"], row["id"]))
+    rows.sort(key=_KEY_OF)
     await insert(tx, cells, rows, upsert=_REPLACE)
     ids = sorted(gone)
     for start in range(0, len(ids), 10_000):
@@ -46,9 +48,18 @@ async def put_right(tx: Tx, workspace: str, right: Mapping[Cell, int], gone: Ite
 
 
 def _row(workspace: str, cell: Cell, n: int) -> dict[str, Any]:
-    return cell._asdict() | {
+    return {
         "workspace": workspace,
         "id": cell.id,
+        "metric": cell.metric,
+        "survey": cell.survey,
+        "question": cell.question,
+        "kind": cell.kind,
+        "scale": cell.scale,
+        "journey": cell.journey,
+        "touchpoint": cell.touchpoint,
+        "day": cell.day,
         "dimensions": dict(cell.dimensions),
+        "value": cell.value,
         "n": n,
     }

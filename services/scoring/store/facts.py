@@ -13,6 +13,9 @@ from shared.db import Tx, Upsert, insert, load
 _COLUMNS = tuple(column.name for column in facts.c)
 _STATE = tuple(name for name in _COLUMNS if name not in ("workspace", "response"))
 _NEWER = Upsert(("workspace", "response"), replace=_STATE, newer="revision")
+_KEY = (facts.c.workspace, facts.c.response)
+_COUNTS = [column for column in facts.c if column.name not in ("transaction_was", "customer_was")]
+"""What a fact counts by; what was is wide, and nothing is derived from it again while counting."""
 
 Key = tuple[str, str]
 
@@ -27,20 +30,20 @@ async def claim(tx: Tx, wanted: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]
     claimed = await insert(
         tx, facts, [_row(fact) for fact in ordered], returning=("workspace", "response")
     )
-    fresh = {(row.workspace, row.response) for row in claimed}
-    if len(fresh) == len(ordered):
+    if len(claimed) == len(ordered):
         return [], ordered
-    standing = await load(
-        tx, [facts.c.workspace, facts.c.response, facts.c.revision], [facts.c.workspace, facts.c.response],
-        [fact.key for fact in ordered if fact.key not in fresh], lock=True,
-    )  # fmt: skip
-    revisions = {(row.workspace, row.response): row.revision for row in standing}
-    newer = [
-        fact for fact in ordered if fact.key not in fresh and fact.revision > revisions[fact.key]
+    fresh = {(row.workspace, row.response) for row in claimed}
+    rest = {fact.key: fact for fact in ordered if fact.key not in fresh}
+    standing = await load(tx, _COUNTS, _KEY, list(rest), lock=True)
+    replaced = [
+        row for row in standing if row.revision < rest[row.workspace, row.response].revision
     ]
-    old = await _load(tx, [fact.key for fact in newer])
+    newer = [rest[row.workspace, row.response] for row in replaced]
+    said = await load(
+        tx, answers, [answers.c.workspace, answers.c.response], [fact.key for fact in newer]
+    )
     await insert(tx, facts, [_row(fact) for fact in newer], upsert=_NEWER)
-    return old, [fact for fact in ordered if fact.key in fresh] + newer
+    return _joined(replaced, said), [fact for fact in ordered if fact.key in fresh] + newer
 
 
 async def replace_answers(tx: Tx, old: Sequence[Fact], new: Sequence[Fact]) -> None:
@@ -49,7 +52,15 @@ async def replace_answers(tx: Tx, old: Sequence[Fact], new: Sequence[Fact]) -> N
         gone = sa.and_(answers.c.workspace == workspace, answers.c.response.in_(responses))
         await tx.execute(sa.delete(answers).where(gone))
     rows = [
-        {"workspace": fact.workspace, "response": fact.response, **one._asdict()}
+        {
+            "workspace": fact.workspace,
+            "response": fact.response,
+            "question": one.question,
+            "value": one.value,
+            "metric": one.metric,
+            "kind": one.kind,
+            "scale": one.scale,
+        }
         for fact in new
         for one in fact.counted
     ]
@@ -76,12 +87,6 @@ async def derive_again(tx: Tx, changed: Sequence[Fact]) -> None:
     """Store the derived dimensions of these facts; their workspace is taken for a rebuild."""
     again = Upsert(("workspace", "response"), replace=("derived",))
     await insert(tx, facts, [_row(fact) for fact in changed], upsert=again)
-
-
-async def _load(tx: Tx, keys: Sequence[Key]) -> list[Fact]:
-    rows = await load(tx, facts, [facts.c.workspace, facts.c.response], keys)
-    said = await load(tx, answers, [answers.c.workspace, answers.c.response], keys)
-    return _joined(rows, said)
 
 
 def _joined(rows: Iterable[sa.Row[Any]], said: Iterable[sa.Row[Any]]) -> list[Fact]:

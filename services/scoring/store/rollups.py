@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
-from services.scoring.rules import Fact, Rollup
+from services.scoring.rules import Rollup
 from services.scoring.tables import dimension_names, rollups
 from shared.db import Tx, insert
 
@@ -41,9 +41,8 @@ async def of(tx: Tx, workspace: str, default: Sequence[str]) -> Rollup:
     return dict.fromkeys(default) if found is None else found
 
 
-async def remember_names(tx: Tx, facts: Iterable[Fact]) -> None:
-    """Note which dimensions came with these responses."""
-    names = {(fact.workspace, name) for fact in facts for name in fact.dimensions}
+async def remember_names(tx: Tx, names: Iterable[tuple[str, str]]) -> None:
+    """Note that these dimensions, each with its workspace, came with responses."""
     rows = [{"workspace": workspace, "name": name} for workspace, name in sorted(names)]
     await insert(tx, dimension_names, rows)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -175,6 +176,34 @@ async def test_counting_below_nothing_is_loud_and_changes_nothing(scoring: Scori
     assert await tally(scoring) == (100.0, 1)
     await told(scoring, deleted("r", 2))
     assert await scoring.scores(survey="buy") == []
+
+
+async def test_a_dimension_that_came_with_a_batch_that_failed_is_noted_when_it_succeeds(
+    scoring: Scoring,
+) -> None:
+    await told(scoring, response("r", nps(9)))
+    async with scoring.database.begin() as tx:
+        await tx.execute(sa.update(tables.cells).values(n=0))
+    edit = response("r", nps(8), revision=2, dimensions=paths(shop="a"))
+    with pytest.raises(CountBroken):
+        await told(scoring, edit)
+    await scoring.rebuild()
+    await told(scoring, edit)
+    assert (await scoring.scores(kind="nps", by="shop"))[0]["group"] == {"shop": "a"}
+
+
+async def test_a_response_that_comes_alone_takes_four_statements(scoring: Scoring) -> None:
+    """Who counts what, the fact, its answers, the cells: each is a trip that its score waits for."""
+    await told(scoring, response("first", nps(9), dimensions=paths(org="cn/1")))
+    statements: list[str] = []
+
+    def executed(_c: Any, _cursor: Any, sql: str, _a: Any, _context: Any, _many: bool) -> None:
+        statements.append(sql)
+
+    engine = scoring.database._writer.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", executed)
+    await told(scoring, response("next", nps(9), chose("a"), dimensions=paths(org="cn/2")))
+    assert len([sql for sql in statements if not sql.startswith("BEGIN")]) == 4, statements
 
 
 async def test_workspaces_do_not_see_each_other(scoring: Scoring) -> None:

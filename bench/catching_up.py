@@ -1,0 +1,144 @@
+"""A service's real process catching up on what waits in the log, against its own database transactions run bare."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+import asyncpg
+
+from bench.measuring import busy_seconds, cpu_seconds, others_share
+from bench.recording import Bare
+from bench.results import Result
+from bench.system import System, backends
+from shared.contracts.partitioner import partition_of
+from shared.contracts.topics import PARTITIONS
+from shared.log import Log, Outgoing, Record
+
+_DEADLINE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was handled between the first commit that was seen and the last, and what it cost."""
+
+    records: int
+    seconds: float
+    cpu_seconds: float
+    database_cpu_seconds: float
+    others: float
+
+
+async def fill(log: Log, outgoing: Sequence[Outgoing], at_once: int = 2_000) -> None:
+    """Put all of it into the log, acknowledged."""
+    async with log.producer() as producer:
+        for start in range(0, len(outgoing), at_once):
+            await producer.send(outgoing[start : start + at_once])
+
+
+def batches(outgoing: Sequence[Outgoing], size: int) -> list[list[Record]]:
+    """What a consumer would be given: batches of one partition each, in order."""
+    now_ms = int(time.time() * 1000)
+    lanes: dict[int, list[Record]] = defaultdict(list)
+    for out in outgoing:
+        lane = lanes[partition_of(out.key, PARTITIONS)]
+        lane.append(Record(out.topic, 0, len(lane), out.key, out.value, (), now_ms))
+    return [lane[at : at + size] for lane in lanes.values() for at in range(0, len(lane), size)]
+
+
+async def catch_up(system: System, log: Log, service: str, topic: str, expected: int) -> Sample:
+    """Start the process on what waits in the log, and measure it until it has committed `expected` records in all."""
+    before = await _handled(log, service, topic)
+    running = system.serve(service)
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    first: tuple[int, float, float, float, dict[int, float]] | None = None
+    while True:
+        handled = await _handled(log, service, topic)
+        at, spent, busy = time.perf_counter(), cpu_seconds(running.pid), busy_seconds()
+        if first is None and handled > before:
+            first = handled, at, spent, busy, await backends(system.database_url, service)
+        if first is not None and handled >= expected:
+            break
+        if time.monotonic() > deadline or not running.process.running:
+            raise RuntimeError(
+                f"{service} did not catch up ({handled}): {running.process.said[-2000:]}"
+            )
+        await asyncio.sleep(0.02)
+    spent_by = await backends(system.database_url, service)
+    running.end()
+    database = sum(spent - first[4].get(pid, 0.0) for pid, spent in spent_by.items())
+    seconds, own = at - first[1], spent - first[2]
+    return Sample(
+        handled - first[0], seconds, own, database, others_share(busy - first[3], own, seconds)
+    )
+
+
+async def _handled(log: Log, service: str, topic: str) -> int:
+    """How many records the group has committed, over all partitions."""
+    lag = await log.lag(service, [topic])
+    return sum(each.committed or 0 for each in lag.values())
+
+
+async def same_rows(query: str, url: str, bare: str) -> dict[str, int]:
+    """What the query counts, by name; RuntimeError when the process and the bare transactions left other rows."""
+    counts, expected = await _counted(query, url), await _counted(query, bare)
+    if counts != expected:
+        raise RuntimeError(f"the process and the bare transactions differ: {counts} and {expected}")
+    return counts
+
+
+async def _counted(query: str, url: str) -> dict[str, int]:
+    connection = await asyncpg.connect(url)
+    try:
+        return {row[0]: row[1] for row in await connection.fetch(query)}
+    finally:
+        await connection.close()
+
+
+@dataclass
+class Rounds:
+    """Both ways, measured by turns: the process on `records` records a round, and their transactions bare."""
+
+    records: int
+    process: list[Sample] = field(default_factory=list)
+    bare: list[Bare] = field(default_factory=list)
+
+    def results(
+        self, part: str, what: str, unit: str, goal: float, rows: Mapping[str, int]
+    ) -> list[Result]:
+        """The medians on the clock, held against the goal, and the same per second of CPU."""
+        rates = [
+            (s.records / s.seconds, self.records / b.seconds)
+            for s, b in zip(self.process, self.bare, strict=True)
+        ]
+        value, baseline = (median(side) for side in zip(*rates, strict=True))
+        process, bare = self._process(), self._bare()
+        notes = {"process": process, "bare": bare, "rounds": rates, "rows": dict(rows)}
+        per_cpu = "the same per second of CPU, database included"
+        return [
+            Result(part, what, unit, value, baseline, goal, notes=notes),
+            Result(part, per_cpu, unit, _per_second(process), _per_second(bare)),
+        ]
+
+    def _process(self) -> dict[str, float]:
+        return {
+            "cpu_us_each": median(s.cpu_seconds / s.records for s in self.process) * 1e6,
+            "database_cpu_us_each": median(s.database_cpu_seconds / s.records for s in self.process)
+            * 1e6,
+            "server_core": median(s.cpu_seconds / s.seconds for s in self.process),
+            "others_core": median(s.others for s in self.process),
+        }
+
+    def _bare(self) -> dict[str, float]:
+        return {
+            "cpu_us_each": median(b.cpu_seconds for b in self.bare) / self.records * 1e6,
+            "database_cpu_us_each": median(b.database_cpu_seconds for b in self.bare)
+            / self.records
+            * 1e6,
+        }
+
+
+def _per_second(cost: Mapping[str, float]) -> float:
+    return 1e6 / (cost["cpu_us_each"] + cost["database_cpu_us_each"])
