@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +16,7 @@ from shared.contracts.messages import ResponseChanged
 from shared.errors import Unavailable
 from shared.http.serve import Work
 from tests.integration.scoring.conftest import Scoring
-from tests.support import eventually
+from tests.support import eventually, statements_seen
 from tests.unit.scoring.responses import (
     AT,
     chose,
@@ -195,14 +194,8 @@ async def test_a_dimension_that_came_with_a_batch_that_failed_is_noted_when_it_s
 async def test_a_response_that_comes_alone_takes_four_statements(scoring: Scoring) -> None:
     """Who counts what, the fact, its answers, the cells: each is a trip that its score waits for."""
     await told(scoring, response("first", nps(9), dimensions=paths(org="cn/1")))
-    statements: list[str] = []
-
-    def executed(_c: Any, _cursor: Any, sql: str, _a: Any, _context: Any, _many: bool) -> None:
-        statements.append(sql)
-
-    engine = scoring.database._writer.sync_engine
-    sa.event.listen(engine, "before_cursor_execute", executed)
-    await told(scoring, response("next", nps(9), chose("a"), dimensions=paths(org="cn/2")))
+    with statements_seen() as statements:
+        await told(scoring, response("next", nps(9), chose("a"), dimensions=paths(org="cn/2")))
     assert len([sql for sql in statements if not sql.startswith("BEGIN")]) == 4, statements
 
 
