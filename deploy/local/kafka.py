@@ -1,4 +1,4 @@
-"""Runs one real Kafka broker (KRaft) on this machine, from the jars that Maven resolves."""
+"""Runs a real Kafka broker (KRaft) on this machine, from the jars that Maven resolves."""
 
 import hashlib
 import os
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -21,21 +22,22 @@ _STARTED = "Kafka Server started"
 
 _PROPERTIES = """
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={node}
+controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{side_door}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{side_told}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SIDE:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 log.dirs={directory}/data
 auto.create.topics.enable=false
-# One broker: nothing to replicate to.
-offsets.topic.replication.factor=1
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync}
 # Groups form at once, and a member that was killed may be missed within a second.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
@@ -48,23 +50,57 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
+@dataclass(frozen=True)
+class Member:
+    """One broker of a cluster: its number, where its controller listens, and what all of them know alike."""
+
+    node: int
+    controller_port: int
+    voters: str
+    cluster: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class SideDoor:
+    """A second listener whose clients are told another port, so that what they send takes a way round."""
+
+    port: int
+    told: int
+
+
 class KafkaBroker:
     """One broker and controller on 127.0.0.1 in a directory of its own, 512 MB of heap.
 
     `start`, `stop`, `kill` and `restart` keep the port and the data; `close` drops both. All block.
     """
 
-    def __init__(self, *, under: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        under: Path | None = None,
+        member: Member | None = None,
+        side_door: SideDoor | None = None,
+    ) -> None:
         """Find the parts and choose the ports, keeping the data in a new directory under the one that is given;
-        MissingPart when Java or Maven is not installed."""
+        MissingPart when Java or Maven is not installed. Without a cluster to be a member of it is one by itself."""
         self._java = find_java()
         self._jars = fetch_jars(self._java)
         self._directory = Path(tempfile.mkdtemp(prefix="afterword-kafka-", dir=under))
         self.port = free_port()
         self._properties = self._directory / "server.properties"
+        self._member = member or alone()
         self._properties.write_text(
             _PROPERTIES.format(
-                port=self.port, controller_port=free_port(), directory=self._directory
+                port=self.port,
+                side_door=f",SIDE://127.0.0.1:{side_door.port}" if side_door else "",
+                side_told=f",SIDE://127.0.0.1:{side_door.told}" if side_door else "",
+                node=self._member.node,
+                controller_port=self._member.controller_port,
+                voters=self._member.voters,
+                replicas=self._member.replicas,
+                in_sync=min(2, self._member.replicas),
+                directory=self._directory,
             )
         )
         self._process: ServerProcess | None = None
@@ -156,22 +192,28 @@ class KafkaBroker:
         return [*command, "--bootstrap-server", self.bootstrap, *options]
 
     def delete_group(self, group: str) -> None:
-        """Delete a consumer group with its offsets, by Kafka's own tool; it must have no members."""
+        """Delete a consumer group with its offsets, by Kafka's own tool. Raises `RuntimeError` while it has members."""
         self._groups("--delete", "--group", group)
 
     def move_group(self, group: str, topic: str, partition: int, offset: int) -> None:
-        """Have a group go on from this offset, by Kafka's own tool; it must have no members."""
+        """Have a group go on from this offset, by Kafka's own tool. Raises `RuntimeError` while it has members."""
         at = ("--topic", f"{topic}:{partition}", "--to-offset", str(offset))
         self._groups("--reset-offsets", "--group", group, *at, "--execute")
 
     def _groups(self, *options: str) -> None:
         command = self._main("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand")
-        subprocess.run(
+        answer = subprocess.run(
             [*command, "--bootstrap-server", self.bootstrap, *options],
-            check=True,
+            check=False,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
+        if (
+            answer.returncode or "Error" in answer.stdout
+        ):  # the tool ends with 0 when it did nothing
+            raise RuntimeError(f"{' '.join(options)}: {answer.stdout.strip()[-1000:]}")
 
     def _main(self, name: str, *flags: str) -> list[str]:
         return [str(self._java), *(flags or _TOOL_FLAGS), "-cp", f"{self._jars}/*", name]
@@ -180,7 +222,8 @@ class KafkaBroker:
         subprocess.run(
             [
                 *self._main("kafka.tools.StorageTool"),
-                *("format", "--cluster-id", str(uuid.uuid4()), "--config", str(self._properties)),
+                *("format", "--cluster-id", self._member.cluster),
+                *("--config", str(self._properties)),
             ],
             check=True,
             stdin=subprocess.DEVNULL,
@@ -195,6 +238,12 @@ class KafkaBroker:
         if self._process is not None:
             self._process.end(how)
             self._process = None
+
+
+def alone() -> Member:
+    """A cluster of one: nothing to replicate to."""
+    port = free_port()
+    return Member(1, port, f"1@127.0.0.1:{port}", str(uuid.uuid4()), replicas=1)
 
 
 # A tool lives for a second: do not spend it on compiling, nor memory on a second broker's worth.
