@@ -55,11 +55,19 @@ test-e2e: setup demo-data ## The whole system from outside, on both stacks, with
 
 .PHONY: faults
 faults: setup ## Hundreds of faults done to a running system, and its laws checked; goes on where it was
-	@$(BIN)/python -m tests.faults --long $(FAULTS)
+	@SOAK_SECONDS=$(or $(SECONDS),7200) $(BIN)/python -m tests.faults --long $(FAULTS)
 
 .PHONY: faults-short
 faults-short: setup ## A few of each fault, in minutes (FAULTS='F7 F13' to choose)
 	@$(BIN)/python -m tests.faults $(FAULTS)
+
+.PHONY: faults-quick
+faults-quick: setup ## What CI does of them: the rows that bite most, in six minutes
+	@$(BIN)/python -m tests.faults --quick
+
+.PHONY: soak
+soak: setup ## Two hours with a fault every minute: does anything grow? (SECONDS=7200)
+	@SOAK_SECONDS=$(or $(SECONDS),7200) $(BIN)/python -m tests.faults --trials 1 F33
 
 .PHONY: bench
 bench: setup ## Speed against plain baselines, in the same run

@@ -236,7 +236,7 @@ async def joined(running: Running, customers: list[str]) -> dict[str, int]:
 
 def alerts(receiver: Receiver, customers: list[str]) -> Counter[str]:
     """How many alerts arrived about each customer, by their ids; a repeated delivery is the same to the byte."""
-    sent = {(headers["webhook-id"], body) for headers, body in receiver.requests}
+    sent = {(each.headers["webhook-id"], each.body) for each in receiver.requests}
     assert len({id for id, _ in sent}) == len(sent), "one id came with different bodies"
     documents = [json.loads(body) for _, body in sent]
     about = (each["data"]["customer"]["id"] for each in documents if each["type"] == "alert.raised")
@@ -245,7 +245,7 @@ def alerts(receiver: Receiver, customers: list[str]) -> Counter[str]:
 
 def links_handed(receiver: Receiver, event: dict[str, Any]) -> set[tuple[str, str]]:
     """What was handed over of this event's customer, however often: the id of the call, and the link."""
-    handed = [(headers["webhook-id"], json.loads(body)) for headers, body in receiver.requests]
+    handed = [(each.headers["webhook-id"], json.loads(each.body)) for each in receiver.requests]
     return {
         (id, document["data"]["link"])
         for id, document in handed

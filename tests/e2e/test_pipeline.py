@@ -48,9 +48,9 @@ async def test_from_the_purchase_to_the_signed_alert(
         return bool(receiver.requests)
 
     await eventually(delivered, what="the delivery")
-    headers, body = receiver.requests[0]
-    Webhook(secret).verify(body, dict(headers))
-    document = json.loads(body)
+    arrived = receiver.requests[0]
+    Webhook(secret).verify(arrived.body, dict(arrived.headers))
+    document = json.loads(arrived.body)
     assert document["type"] == "alert.raised"
     assert document["data"]["rule"]["id"] == "unhappy"
     assert document["data"]["customer"]["id"] == "customer/1"

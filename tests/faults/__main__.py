@@ -1,10 +1,11 @@
 """`python -m tests.faults`: the fault laboratory, short (a few trials a row) or long (hundreds), resumable."""
 
 import asyncio
+import json
 import logging
 import random
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.measuring import machine
 from deploy.local.process import interruptible
-from tests.faults.report import Diary, Outcome, page, table
-from tests.faults.rows import ROWS, Row
+from tests.faults.page import PAGE, page
+from tests.faults.report import Diary, Outcome, table
+from tests.faults.rows import QUICK, ROWS, Row
 from tests.faults.run import run_rows
 
-_ROOT = Path(__file__).parents[2]
-_DIARY = _ROOT / "build" / "faults" / "outcomes.jsonl"
-_PAGE = _ROOT / "docs" / "faults.md"
+_DIRECTORY = Path(__file__).parents[2] / "build" / "faults"
+_DIARY = _DIRECTORY / "outcomes.jsonl"
+_LAST = _DIRECTORY / "last.json"
 
 
 def main(
@@ -28,6 +30,7 @@ def main(
         list[str] | None, typer.Argument(help="Rows such as R F7 F13; all by default")
     ] = None,
     long: Annotated[bool, typer.Option(help="Hundreds of trials, and the page in docs/")] = False,
+    quick: Annotated[bool, typer.Option(help="One trial of the rows that CI does")] = False,
     trials: Annotated[int | None, typer.Option(help="This many trials of each row", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat what was done with this seed")] = None,
     fresh: Annotated[bool, typer.Option(help="Forget the outcomes of a long run so far")] = False,
@@ -43,27 +46,32 @@ def main(
     if fresh:
         _DIARY.unlink(missing_ok=True)
     before = diary.read() if long else []
-    chosen = [row for row in ROWS if not rows or row.id in rows]
-    plan = _plan(chosen, before, long=long, trials=trials, seed=seed)
+    chosen = [
+        row for row in ROWS if (not rows or row.id in rows) and (not quick or row.id in QUICK)
+    ]
+    wanted = {row: trials or (1 if quick else row.long if long else row.short) for row in chosen}
+    plan = _plan(wanted, before, seed)
     outcomes = [*before, *_run(plan, diary if long else None)]
+    document = {"machine": machine(), "outcomes": [asdict(outcome) for outcome in outcomes]}
+    _DIRECTORY.mkdir(parents=True, exist_ok=True)
+    _LAST.write_text(json.dumps(document, indent=1), encoding="utf-8")
     console = Console()
     console.print(table(outcomes))
     for outcome in outcomes:
         for violation in outcome.violations:
             console.print(f"[red]{outcome.row} seed {outcome.seed}: {violation}")
     if long:
-        _PAGE.write_text(page(outcomes, _machine()), encoding="utf-8")
+        PAGE.write_text(page(outcomes, machine()), encoding="utf-8")
     sys.exit(any(not outcome.held for outcome in outcomes))
 
 
 def _plan(
-    rows: list[Row], before: list[Outcome], *, long: bool, trials: int | None, seed: int | None
+    wanted: dict[Row, int], before: list[Outcome], seed: int | None
 ) -> list[tuple[Row, int, int]]:
     """What is left to do, in groups between two checks, each with its seed."""
     plan: list[tuple[Row, int, int]] = []
-    for row in rows:
-        wanted = trials or (row.long if long else row.short)
-        left = wanted - sum(outcome.trials for outcome in before if outcome.row == row.id)
+    for row, trials in wanted.items():
+        left = trials - sum(outcome.trials for outcome in before if outcome.row == row.id)
         while left > 0:
             group = min(left, row.together)
             plan.append((row, group, seed if seed is not None else random.randrange(2**32)))
@@ -103,11 +111,6 @@ def _run(plan: list[tuple[Row, int, int]], diary: Diary | None) -> list[Outcome]
 
 def _commit() -> str:
     return str(machine()["commit"])
-
-
-def _machine() -> str:
-    found = machine()
-    return f"{found['cpu']}, {found['cores']} cores, {found['system']}, Python {found['python']}"
 
 
 if __name__ == "__main__":

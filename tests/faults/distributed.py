@@ -2,25 +2,21 @@
 
 import asyncio
 import random
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from uuid import uuid4
+
+import asyncpg
 
 from deploy.local.disk import SmallDisk
 from deploy.local.kafka import KafkaBroker
+from deploy.local.kafka_cluster import start_all
 from deploy.local.postgres import PostgresServer
-from services.cli.paths import SERVICES
-from tests.e2e.receiver import open_receiver
-from tests.e2e.system import Process, System, distributed
+from tests.e2e.system import Process
 from tests.faults import laws
-from tests.faults.laboratory import SETTINGS, Observed
-from tests.faults.proxy import Proxy, open_proxy
+from tests.faults.laboratory import Observed
+from tests.faults.proxy import Proxy
 from tests.faults.seeing import see
-from tests.faults.setup import Setup
 from tests.faults.workload import Workload
 
 WORKSPACES = 400
@@ -32,7 +28,7 @@ SEND_SECONDS = 3
 class Distributed(Observed):
     """What a fault can reach. Each group of trials gets a workspace of its own in one system."""
 
-    broker: KafkaBroker
+    brokers: Sequence[KafkaBroker]
     postgres: PostgresServer
     proxy: Proxy
     """Between the services and the database."""
@@ -42,7 +38,19 @@ class Distributed(Observed):
     """Of the names of topics and groups."""
     disks: tuple[SmallDisk, ...] = ()
     """The broker's and the database's, where they are small."""
+    side_door: Proxy | None = None
+    """Between the second replicas and the broker, where they go another way."""
     _used: int = 0
+
+    @property
+    def broker(self) -> KafkaBroker:
+        """The only one, or the first."""
+        return self.brokers[0]
+
+    @property
+    def bootstrap(self) -> str:
+        """Where to find the brokers that run."""
+        return ",".join(broker.bootstrap for broker in self.brokers if broker.running)
 
     def processes(self, service: str) -> list[Process]:
         """The replicas of a service."""
@@ -53,15 +61,26 @@ class Distributed(Observed):
         """Of the workspace at hand."""
         return f"w{self._used - 1:03}"
 
+    @asynccontextmanager
+    async def sql(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection to the database itself, past the proxy."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
     async def heal(self) -> None:
         """Everything that was taken away is there again."""
-        self.proxy.resume()
-        self.proxy.cut_after_commits = None
+        self.receiver.status = 204
+        for proxy in filter(None, (self.proxy, self.side_door)):
+            proxy.resume()
+            proxy.cut_after_commits = None
         for disk in self.disks:
             disk.free()
-        for server in (self.broker, self.postgres):
-            if not server.running:
-                await asyncio.to_thread(server.start)
+        await asyncio.to_thread(start_all, self.brokers)
+        if not self.postgres.running:
+            await asyncio.to_thread(self.postgres.start)
         await super().heal()
 
     @asynccontextmanager
@@ -80,57 +99,3 @@ class Distributed(Observed):
 
 
 Fault = Callable[[Distributed, random.Random], Awaitable[None]]
-
-
-@asynccontextmanager
-async def open_distributed(setup: Setup) -> AsyncIterator[Distributed]:
-    """Start broker, database and services, or a build of them that is broken on purpose; all ends with the context."""
-    async with AsyncExitStack() as stack:
-        directory = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="afterword-faults-"))
-        )
-        disks = _disks(stack, setup)
-        places: list[Path | None] = [disk.directory for disk in disks] or [None, None]
-        broker = await asyncio.to_thread(stack.enter_context, KafkaBroker(under=places[0]))
-        server = PostgresServer(durable=False, under=places[1])
-        postgres = await asyncio.to_thread(stack.enter_context, server)
-        proxy = await stack.enter_async_context(open_proxy(postgres.port))
-        receiver = await stack.enter_async_context(open_receiver())
-        url = postgres.create_database()
-        through = url.replace(f":{postgres.port}/", f":{proxy.port}/")
-        prefix = f"{uuid4().hex[:8]}."
-        log_url = f"{broker.url}?prefix={prefix}&session_timeout={SESSION_SECONDS}&send_timeout={SEND_SECONDS}"
-        lab = Distributed(receiver, broker, postgres, proxy, url, prefix, disks)
-        lab._system = await asyncio.to_thread(_system, setup, directory, log_url, through)
-        stack.callback(lab.end_all)
-        for process in lab.system.processes.values():
-            process.start()
-        await asyncio.to_thread(lab.system.wait_until_ready)
-        yield lab
-
-
-def _disks(stack: AsyncExitStack, setup: Setup) -> tuple[SmallDisk, ...]:
-    if setup.disk_mb is None:
-        return ()
-    directories = [tempfile.mkdtemp(prefix="afterword-disk-") for _ in range(2)]
-    for directory in directories:
-        stack.callback(shutil.rmtree, directory, ignore_errors=True)
-    return tuple(
-        stack.enter_context(SmallDisk(Path(directory), setup.disk_mb)) for directory in directories
-    )
-
-
-def _system(setup: Setup, directory: Path, log_url: str, database_url: str) -> System:
-    system = distributed(
-        directory,
-        log_url=log_url,
-        database_url=database_url,
-        workspaces={f"w{n:03}": {} for n in range(WORKSPACES)},
-        replicas=dict.fromkeys(SERVICES, setup.replicas),
-        settings=SETTINGS,
-    )
-    if setup.sabotage is not None:
-        for process in system.processes.values():
-            process.module = "tests.faults.sabotage"
-            process.environment = process.environment | {"SABOTAGE": setup.sabotage}
-    return system

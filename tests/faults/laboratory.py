@@ -14,6 +14,7 @@ from typing import Protocol
 
 import httpx
 
+from bench.measuring import memory
 from deploy.local.disk import SmallDisk
 from tests.e2e import scenario
 from tests.e2e.receiver import Receiver
@@ -149,6 +150,12 @@ async def is_ready(process: Process) -> bool:
             return (await client.get(f"{process.url}/health/ready")).status_code == 200
         except httpx.TransportError:
             return False
+
+
+def resident_mb(process: Process) -> float:
+    """What the process holds in memory now, in MB."""
+    assert process.child is not None
+    return memory(process.child.pid).rss
 
 
 async def after(seconds: float) -> None:

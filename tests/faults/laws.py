@@ -74,12 +74,13 @@ class Alert:
 
 @dataclass(frozen=True)
 class Hook:
-    """A webhook as it arrived; `genuine` when its signature is."""
+    """A webhook as it arrived; `genuine` when its signature is, `taken` when it was answered 2xx."""
 
     id: str
     alert: str
     body: bytes
     genuine: bool
+    taken: bool = True
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _alerts_are_raised(seen: Seen) -> Iterator[Violation]:
 
 
 def _alerts_are_delivered(seen: Seen) -> Iterator[Violation]:
-    arrived = {hook.alert for hook in seen.hooks if hook.genuine}
+    arrived = {hook.alert for hook in seen.hooks if hook.genuine and hook.taken}
     for alert in seen.alerts:
         if alert.id not in arrived:
             yield Violation(5, f"alert {alert.id} was delivered to nobody")

@@ -49,6 +49,9 @@ class Ledger:
     letters: Counter[str] = field(default_factory=Counter)
     """How many dead letters of this workspace are to be in each service, of poison that was sent on purpose."""
 
+    notes: dict[str, float] = field(default_factory=dict)
+    """What was measured on the way, by name."""
+
     def posted(self, id: str, customer: str, transaction: str, fate: Fate) -> None:
         """Write down one posting of an event."""
         self.calls[fate] += 1

@@ -1,7 +1,7 @@
 """What came of the trials: kept as they end, so that a long run can go on where it was, and shown as one table."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -9,15 +9,6 @@ from statistics import median
 from rich.table import Table
 
 RECOVERY_SECONDS = 60.0
-NOT_YET = (
-    "F9 and F10, which need three brokers",
-    "F18, answers that overtake the copy of their invitation",
-    "F24, records deleted before they were read",
-    "F25, which needs network namespaces",
-    "F26, which needs libfaketime",
-    "F27, receivers that misbehave",
-)
-"""Rows that are not there, so that nobody takes their absence for a result."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +24,7 @@ class Outcome:
     seconds: float
     calls: dict[str, int] = field(default_factory=dict)
     commit: str = ""
+    notes: dict[str, float] = field(default_factory=dict)
 
     @property
     def held(self) -> bool:
@@ -66,6 +58,9 @@ class Line:
     trials: int
     violations: list[str]
     recovery: Sequence[float]
+    seeds: Sequence[int]
+    notes: Mapping[str, float]
+    """Of the last trial."""
 
     @property
     def recovered(self) -> str:
@@ -83,6 +78,8 @@ def lines(outcomes: Sequence[Outcome]) -> Iterator[Line]:
             sum(outcome.trials for outcome in mine),
             [f"seed {o.seed}: {violation}" for o in mine for violation in o.violations],
             [seconds for outcome in mine for seconds in outcome.recovery_seconds],
+            [outcome.seed for outcome in mine],
+            mine[-1].notes,
         )
 
 
@@ -95,22 +92,4 @@ def table(outcomes: Sequence[Outcome]) -> Table:
         count = str(len(line.violations))
         mark = count if not line.violations else f"[bold red]{count}"
         shown.add_row(line.row, line.title, str(line.trials), mark, line.recovered)
-    shown.caption = f"Not yet: {'; '.join(NOT_YET)}."
     return shown
-
-
-def page(outcomes: Sequence[Outcome], machine: str) -> str:
-    """The page in the documentation, generated from the outcomes."""
-    rows = "\n".join(
-        f"| {line.row} | {line.title} | {line.trials} | {len(line.violations)} | {line.recovered} |"
-        for line in lines(outcomes)
-    )
-    commits = ", ".join(sorted({outcome.commit for outcome in outcomes if outcome.commit}))
-    return (
-        "# Faults done to the system\n\n"
-        "Written by `make faults`; each trial runs under load on real Kafka and PostgreSQL, and the laws of the design\n"
-        "are checked both ways afterwards: nothing missing, nothing extra.\n\n"
-        f"{machine}; commits {commits}; {sum(sum(o.calls.values()) for o in outcomes):,} calls by clients.\n\n"
-        "| row | fault | trials | violations | recovery, s (median / longest) |\n|---|---|---:|---:|---:|\n"
-        f"{rows}\n\nNot yet: {'; '.join(NOT_YET)}.\n"
-    )

@@ -8,13 +8,13 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from deploy.local.process import MissingPart
-from tests.faults.distributed import open_distributed
 from tests.faults.laboratory import Laboratory
 from tests.faults.laws import check
 from tests.faults.one_process import open_one_process
 from tests.faults.report import RECOVERY_SECONDS, Outcome
 from tests.faults.rows import Row
 from tests.faults.setup import Setup
+from tests.faults.starting import open_distributed
 from tests.faults.workload import Workload
 
 _PROBE_SECONDS = 150.0
@@ -55,7 +55,10 @@ async def run_row(
     if row.setup.sabotage is not None:
         violations = [] if violations else [f"a {row.setup.sabotage} build was not found out"]
     seconds = time.monotonic() - started
-    return Outcome(row.id, row.title, seed, finished, violations, recovery, seconds, calls)
+    notes = workload.ledger.notes
+    return Outcome(
+        row.id, row.title, seed, finished, violations, recovery, seconds, calls, notes=notes
+    )
 
 
 async def _recovered(workload: Workload) -> float:

@@ -11,6 +11,10 @@ class Setup:
     replicas: int = 1
     """Of each service."""
     brokers: int = 1
+    side_door: bool = False
+    """The second replica of each service reaches the broker through a proxy of its own."""
+    clocks_apart: bool = False
+    """The first replica's clock is slow by ten minutes, the second's fast."""
     disk_mb: int | None = None
     """The data lies on a small disk of its own, which can be filled."""
     sabotage: str | None = None

@@ -14,10 +14,11 @@ from tests.e2e.system import Client, System
 from tests.faults.ledger import Fate, Ledger
 
 _SHOPS = 3
-_PAUSE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.2
 _TWICE, _SAME_ORDER, _BOUGHT_AGAIN, _WRONG = 0.2, 0.1, 0.1, 0.05
 _GIVES_UP = 0.1
 _BACKOFF_SECONDS = 0.2
+_ANSWERS_AT_ONCE = 16
 
 
 @dataclass
@@ -47,10 +48,15 @@ class Workload:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def probe(self) -> None:
-        """One purchase all the way to the answer, insisting at each step as real clients do."""
-        event = self._purchase()
+    async def buy(self, customer: str | None = None) -> dict[str, Any]:
+        """One purchase by this customer, or a new one; returned once it is accepted."""
+        event = self._purchase(customer)
         await self._post(event, insist=True)
+        return event
+
+    async def probe(self, customer: str | None = None) -> None:
+        """One purchase all the way to the answer, insisting at each step as real clients do."""
+        event = await self.buy(customer)
         invitation: dict[str, Any] | None = None
         while invitation is None:
             found = await self._invitations(event=event["id"], wait="2s")
@@ -61,10 +67,18 @@ class Workload:
 
     async def answer_all(self) -> None:
         """Answer what has not been answered for certain, and is still open."""
-        for invitation in await self.all_of("/v1/invitations"):
-            answer = self.ledger.answers.get(invitation["id"])
-            if invitation["state"] == "sent" and (answer is None or answer.fate is not Fate.OK):
+        turns = asyncio.Semaphore(_ANSWERS_AT_ONCE)
+
+        async def one(invitation: dict[str, Any]) -> None:
+            async with turns:
                 await self._answer(invitation)
+
+        open_ones = [
+            invitation
+            for invitation in await self.all_of("/v1/invitations")
+            if invitation["state"] == "sent" and not self._has_answered(invitation["id"])
+        ]
+        await asyncio.gather(*map(one, open_ones))
 
     async def all_of(self, path: str) -> list[dict[str, Any]]:
         """Every row of a list, page by page, insisting."""
@@ -127,6 +141,10 @@ class Workload:
             if fate is Fate.OK:
                 return
             await asyncio.sleep(_BACKOFF_SECONDS)
+
+    def _has_answered(self, invitation: str) -> bool:
+        answer = self.ledger.answers.get(invitation)
+        return answer is not None and answer.fate is Fate.OK
 
     async def _invitations(self, **params: str) -> list[dict[str, Any]]:
         try:

@@ -1,10 +1,11 @@
-"""Clients that go away in mid-request."""
+"""Clients that go away in mid-request.
+
+Finds a build whose cancelled requests leave database transactions open, or connections that are of no more use.
+"""
 
 import asyncio
 import random
 from urllib.parse import urlsplit
-
-import asyncpg
 
 from tests.faults.distributed import Distributed
 from tests.support import eventually
@@ -35,15 +36,12 @@ async def disconnecting(lab: Distributed, rng: random.Random) -> None:
                 await _leave(lab, rng, "PUT", path, body)
 
     await asyncio.gather(*map(one, range(_CLIENTS)))
-    connection = await asyncpg.connect(lab.database_url)
-    try:
+    async with lab.sql() as connection:
 
         async def none_left() -> bool:
             return bool(await connection.fetchval(_LEAKED) == 0)
 
         await eventually(none_left, seconds=10, every=0.2, what="the end of all transactions")
-    finally:
-        await connection.close()
 
 
 _ENDPOINT = b'{"url": "http://127.0.0.1:9/gone", "types": ["signal.*"]}'

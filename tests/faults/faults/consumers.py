@@ -1,4 +1,8 @@
-"""Faults of consumer groups: members that come, go and wake up late, offsets that are lost."""
+"""Faults of consumer groups: members that come, go and wake up late, offsets that are lost.
+
+Finds a build that relies on offsets instead of natural keys, in which two members count the same record, or whose loop
+ends with a rebalance.
+"""
 
 import asyncio
 import random

@@ -1,4 +1,8 @@
-"""Faults of the database and of the network to it."""
+"""Faults of the database and of the network to it.
+
+Finds a build that answers a purchase or a form before it is committed, does twice what it was not told of, hangs with
+its database, or needs a restart to find it again.
+"""
 
 import asyncio
 import random
@@ -6,6 +10,14 @@ import random
 from tests.faults.distributed import Distributed
 from tests.faults.laboratory import after
 from tests.support import eventually
+
+_HOT = (
+    "trigger.seen",
+    "trigger.outbox",
+    "ingest.responses",
+    "scoring.facts",
+    "alerting.deliveries",
+)
 
 
 async def database_killed(lab: Distributed, rng: random.Random) -> None:
@@ -38,3 +50,10 @@ async def database_cut_off(lab: Distributed, rng: random.Random) -> None:
     await after(rng.uniform(2.0, 8.0))
     lab.proxy.cut_all()
     lab.proxy.resume()
+
+
+async def table_locked(lab: Distributed, rng: random.Random) -> None:
+    """Somebody holds a busy table, mostly for longer than anybody waits for a lock."""
+    async with lab.sql() as connection, connection.transaction():
+        await connection.execute(f"LOCK TABLE {rng.choice(_HOT)} IN ACCESS EXCLUSIVE MODE")
+        await after(rng.uniform(5.0, 15.0))

@@ -1,4 +1,7 @@
-"""Disks that are full: the broker's, the database's."""
+"""Disks that are full: the broker's, the database's.
+
+Finds a build that answers 202 for what was not written, or 500, or that does not go on once there is space.
+"""
 
 import asyncio
 import random

@@ -1,4 +1,7 @@
-"""Faults of the one embedded process: killed, started twice, its files torn, its disk full."""
+"""Faults of the one embedded process: killed, started twice, its files torn, its disk full.
+
+Finds a build that answers before its files are on the disk, lets two processes write them, or starts with half a page.
+"""
 
 import asyncio
 import random

@@ -1,4 +1,8 @@
-"""Faults of the services: killed anywhere, killed at each step of a hop, restarted in order."""
+"""Faults of the services: killed anywhere, killed at each step of a hop, restarted in order.
+
+Finds a build that acknowledges before it has written, does again what it has done, drops what it holds when it is told
+to end, or needs an order in which things are started.
+"""
 
 import asyncio
 import random
@@ -18,7 +22,7 @@ async def nothing(lab: Distributed, rng: random.Random) -> None:
     await after(5.0)
 
 
-async def _kill(lab: Distributed, process: Process) -> None:
+async def kill(lab: Distributed, process: Process) -> None:
     """Kill -9 and start again, as an orchestrator does."""
     if process.running():
         await asyncio.to_thread(process.end, signal.SIGKILL)
@@ -30,7 +34,7 @@ async def random_kills(lab: Distributed, rng: random.Random) -> None:
 
     async def one(process: Process) -> None:
         await after(rng.uniform(0.0, 3.0))
-        await _kill(lab, process)
+        await kill(lab, process)
 
     await asyncio.gather(*(one(lab.processes(service)[0]) for service in SERVICES))
 

@@ -81,6 +81,7 @@ WRONG = {
     "no alert": (5, replace(RIGHT, alerts=[], hooks=[])),
     "two alerts": (5, replace(RIGHT, alerts=[*RIGHT.alerts, Alert("a2", "r1")])),
     "an alert that did not arrive": (5, replace(RIGHT, hooks=[])),
+    "an alert that was turned away": (5, replace(RIGHT, hooks=[replace(HOOK, taken=False)])),
     "a webhook that is not signed": (5, replace(RIGHT, hooks=[replace(HOOK, genuine=False)])),
     "a webhook with two bodies": (5, replace(RIGHT, hooks=[HOOK, replace(HOOK, body=b"other")])),
     "an alert under two ids": (5, replace(RIGHT, hooks=[HOOK, replace(HOOK, id="a1-2")])),
