@@ -43,7 +43,7 @@ _EXPECTED: Mapping[str, Expected] = {
     "resets": Expected("retry", (4.0, 6.0)),
     "redirects": Expected("retry", (4.0, 6.0)),
     "closed": Expected("retry", (4.0, 6.0)),
-    "no-tls": Expected("retry", (4.0, 6.0)),
+    "no-tls": Expected("retry", (60.0, 60 * _SPREAD)),
     "bombs": Expected("delivered"),
     "endless": Expected("delivered"),
     "gone": Expected("gone"),
