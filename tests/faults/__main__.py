@@ -11,7 +11,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from bench.measuring import machine
 from deploy.local.process import interruptible
@@ -94,7 +101,8 @@ def _run(plan: list[tuple[Row, int, int]], diary: Diary | None) -> list[Outcome]
             outcomes.append(replace(outcome, commit=_commit()))
             state = "held" if outcome.held else "NOT HELD"
             progress.console.print(
-                f"{outcome.row} seed {outcome.seed}: {outcome.trials} trials, {state}, {outcome.seconds:.0f} s"
+                f"{outcome.row} seed {outcome.seed}: {outcome.trials} trials, {state}, {outcome.seconds:.0f} s;"
+                f" {_left(progress.tasks[task])}"
             )
             if diary is not None:
                 diary.add(outcomes[-1])
@@ -107,6 +115,13 @@ def _run(plan: list[tuple[Row, int, int]], diary: Diary | None) -> list[Outcome]
         with interruptible():
             asyncio.run(run_rows(plan, on_outcome, done, on_skipped))
     return outcomes
+
+
+def _left(task: Task) -> str:
+    """How much there is still to do, and about how long that takes at the pace so far."""
+    left = (task.total or 0) - task.completed
+    minutes = (task.elapsed or 0) / task.completed * left / 60 if task.completed else 0
+    return f"{left:.0f} left, about {minutes:.0f} min"
 
 
 def _commit() -> str:
