@@ -13,7 +13,7 @@ from deploy.local.kafka import KafkaBroker
 from deploy.local.kafka_cluster import start_all
 from deploy.local.postgres import PostgresServer
 from tests.e2e.system import Process
-from tests.faults import laws
+from tests.faults import shown
 from tests.faults.laboratory import Observed
 from tests.faults.proxy import Proxy
 from tests.faults.seeing import see
@@ -92,7 +92,7 @@ class Distributed(Observed):
         async with self.working(name, doors, rng) as workload:
             yield workload
 
-    async def see(self) -> laws.Seen:
+    async def see(self) -> shown.Seen:
         """What there is in the workspace at hand, and in what the key of one never used is shown."""
         async with self.system.client(f"w{WORKSPACES - 1:03}") as stranger:
             return await see(self.workload, self.receiver.requests, stranger)

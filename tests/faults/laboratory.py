@@ -19,7 +19,7 @@ from deploy.local.disk import SmallDisk
 from tests.e2e import scenario
 from tests.e2e.receiver import Receiver
 from tests.e2e.system import Process, System
-from tests.faults import laws
+from tests.faults import shown
 from tests.faults.seeing import is_quiet, see
 from tests.faults.workload import Workload
 from tests.support import eventually
@@ -45,7 +45,7 @@ class Laboratory(Protocol):
     async def quiet(self) -> None:
         """Wait until nothing is under way."""
 
-    async def see(self) -> laws.Seen:
+    async def see(self) -> shown.Seen:
         """What there is in the workspace at hand."""
 
     def keep_logs(self, under: Path) -> None:
@@ -112,7 +112,7 @@ class Observed:
                 what="quiescence",
             )
 
-    async def see(self) -> laws.Seen:
+    async def see(self) -> shown.Seen:
         """What there is in the workspace at hand."""
         return await see(self.workload, self.receiver.requests, None)
 

@@ -9,7 +9,7 @@ import httpx
 from services.cli.paths import SERVICES
 from tests.e2e.receiver import Request
 from tests.e2e.system import Client
-from tests.faults import laws
+from tests.faults import shown
 from tests.faults.signatures import genuine
 from tests.faults.workload import Workload
 
@@ -41,20 +41,20 @@ async def see(
     workload: Workload,
     requests: Sequence[Request],
     stranger: Client | None,
-) -> laws.Seen:
+) -> shown.Seen:
     """All there is in the workspace of the workload, and what a stranger is shown."""
     client = workload.client
     secrets = await secrets_of(client, "crm")
-    alerts = [laws.Alert(a["id"], a["response"]) for a in await workload.all_of("/v1/alerts")]
+    alerts = [shown.Alert(a["id"], a["response"]) for a in await workload.all_of("/v1/alerts")]
     ours = {alert.id for alert in alerts}
     hooks = [hook for request in requests for hook in _hooks(secrets, request)]
-    return laws.Seen(
+    return shown.Seen(
         decisions=[
-            laws.Decision(d["event"]["id"], d["trigger"], d["outcome"], d["why"])
+            shown.Decision(d["event"]["id"], d["trigger"], d["outcome"], d["why"])
             for d in await workload.all_of("/v1/decisions")
         ],
         invitations=[
-            laws.Invitation(i["id"], i["customer"]["id"], i["transaction"]["key"])
+            shown.Invitation(i["id"], i["customer"]["id"], i["transaction"]["key"])
             for i in await workload.all_of("/v1/invitations")
         ],
         responses=[_response(r) for r in await workload.all_of("/v1/responses")],
@@ -75,18 +75,18 @@ async def _foreign(stranger: Client) -> int:
     return sum([len((await stranger.get(path)).json()["items"]) for path in _LISTS])
 
 
-async def _score(client: Client) -> laws.Score | None:
+async def _score(client: Client) -> shown.Score | None:
     answer = await client.get("/v1/scores", params={"metric": "purchase-nps.recommend"})
     for item in answer.json()["items"]:
         interval = item["interval"]
-        return laws.Score(item["n"], item["value"], interval["low"], interval["high"])
+        return shown.Score(item["n"], item["value"], interval["low"], interval["high"])
     return None
 
 
-def _response(row: dict[str, Any]) -> laws.Response:
+def _response(row: dict[str, Any]) -> shown.Response:
     (score,) = (a["value"] for a in row["answers"] if a["question"] == "recommend")
     customer = row["customer"]["id"] if row["customer"] else None
-    return laws.Response(row["id"], row["invitation"], customer, int(score), row["state"])
+    return shown.Response(row["id"], row["invitation"], customer, int(score), row["state"])
 
 
 async def secrets_of(client: Client, endpoint: str) -> list[str]:
@@ -95,12 +95,12 @@ async def secrets_of(client: Client, endpoint: str) -> list[str]:
     return [told["secret"], *(older["secret"] for older in told["also"])]
 
 
-def _hooks(secrets: Iterable[str], request: Request) -> Iterator[laws.Hook]:
+def _hooks(secrets: Iterable[str], request: Request) -> Iterator[shown.Hook]:
     """The webhook as the laws see it; a ping is about no alert and is nothing to them."""
     document = json.loads(request.body)
     if not document["type"].startswith("alert."):
         return
-    yield laws.Hook(
+    yield shown.Hook(
         request.headers["webhook-id"],
         document["data"]["alert"]["id"],
         request.body,

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.laws import Alert, Decision, Hook, Invitation, Response, Score, Seen, check
+from tests.faults.laws import check
 from tests.faults.ledger import Fate, Ledger
+from tests.faults.shown import Alert, Decision, Hook, Invitation, Response, Score, Seen
 
 
 def ledger() -> Ledger:
