@@ -16,11 +16,6 @@ PAGE = _ROOT / "docs" / "faults.md"
 _POM = _ROOT / "deploy" / "local" / "pom.xml"
 _ELSEWHERE = (
     (
-        "F4",
-        "sender killed before and after its call",
-        "`tests/e2e/test_kills.py`; no channel sends by itself yet",
-    ),
-    (
         "F23",
         "event loop blocked for longer than its session",
         "what F22 does to a process, seen from outside",

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.crash import Point
 from tests.faults.faults import (
     broker,
     clients,
@@ -20,6 +21,7 @@ from tests.faults.faults import (
     poison,
     receivers,
     retention,
+    senders,
     services,
     soak,
     webhooks,
@@ -72,6 +74,22 @@ ROWS: Sequence[Row] = (
     *(
         Row(id, title, services.crash_points(points), 2, 100, 10)
         for id, (title, points) in sorted(services.CRASHES.items())
+    ),
+    Row(
+        "F4a",
+        "sender killed before its call",
+        senders.sender_killed(Point.SENDER_AFTER_CLAIM),
+        1,
+        50,
+        5,
+    ),
+    Row(
+        "F4b",
+        "sender killed after its call",
+        senders.sender_killed(Point.SENDER_AFTER_SEND),
+        1,
+        50,
+        5,
     ),
     Row(
         "F6", "SIGTERM, one service after the other, under load", services.rolling_restart, 1, 20, 5

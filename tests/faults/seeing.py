@@ -16,6 +16,7 @@ from tests.faults.workload import Workload
 _LISTS = ("/v1/decisions", "/v1/invitations", "/v1/responses", "/v1/alerts")
 _UNDER_WAY = (
     ("/v1/decisions", "outcome", "pending"),
+    ("/v1/invitations", "state", "made"),
     ("/v1/invitations", "state", "sending"),
     ("/v1/responses", "state", "parked"),
 )

@@ -45,18 +45,22 @@ def crash_points(points: dict[str, Point]) -> Fault:
     async def fault(lab: Distributed, rng: random.Random) -> None:
         passings = {service: rng.randint(1, 4) for service in points}
 
-        async def one(service: str) -> None:
-            process = lab.processes(service)[0]
-            await asyncio.to_thread(process.end)
-            process.start(crash_at=f"{points[service]}:{passings[service]}")
-            await eventually(_ended(process), seconds=60, every=0.05, what=f"{points[service]}")
-            code = process.wait_for_exit()
-            assert code == -signal.SIGKILL, f"{service} ended with {code}"
-            await lab.restart(process)
-
-        await asyncio.gather(*map(one, points))
+        await asyncio.gather(
+            *(crash(lab, service, points[service], passings[service]) for service in points)
+        )
 
     return fault
+
+
+async def crash(lab: Distributed, service: str, point: Point, passing: int) -> None:
+    """Have a service killed when it passes a point for the nth time, and start it again."""
+    process = lab.processes(service)[0]
+    await asyncio.to_thread(process.end)
+    process.start(crash_at=f"{point}:{passing}")
+    await eventually(_ended(process), seconds=60, every=0.05, what=f"{point}")
+    code = process.wait_for_exit()
+    assert code == -signal.SIGKILL, f"{service} ended with {code}"
+    await lab.restart(process)
 
 
 def _ended(process: Process) -> Callable[[], Awaitable[bool]]:
