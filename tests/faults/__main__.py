@@ -1,6 +1,5 @@
 """`python -m tests.faults`: the fault laboratory, short (a few trials a row) or long (hundreds), resumable."""
 
-import asyncio
 import json
 import logging
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -122,7 +122,7 @@ def _run(plan: list[tuple[Row, int, int]], diary: Diary | None) -> list[Outcome]
             )
 
         with interruptible():
-            asyncio.run(run_rows(plan, on_outcome, done, on_skipped))
+            uvloop.run(run_rows(plan, on_outcome, done, on_skipped))
     return outcomes
 
 
