@@ -48,11 +48,11 @@ def _where(outcomes: Sequence[Outcome], machine: dict[str, Any]) -> Iterator[str
     commits = ", ".join(sorted({outcome.commit for outcome in outcomes if outcome.commit}))
     calls = sum(sum(outcome.calls.values()) for outcome in outcomes)
     trials = sum(outcome.trials for outcome in outcomes)
-    hours = sum(outcome.seconds for outcome in outcomes) / 3600
+    minutes = sum(outcome.seconds for outcome in outcomes) / 60
     yield f"- **Machine:** {machine['cpu']}, {machine['cores']} cores, {machine['system']}"
     yield f"- **Versions:** Python {machine['python']}, {_servers()}, {libraries}"
     yield f"- **Commits:** {commits}"
-    yield f"- **In all:** {trials:,} trials in {hours:.1f} hours, {calls:,} calls by clients"
+    yield f"- **In all:** {trials:,} trials in {minutes:,.0f} minutes, {calls:,} calls by clients"
     yield ""
 
 
