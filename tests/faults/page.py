@@ -32,7 +32,8 @@ on purpose, and the checker must find them out.
 
 Recovery is the time from the end of a fault until a purchase has come all the way through; no trial may take longer than
 60 s. 0 violations in n trials leave, with 95 % confidence, a rate below 3/n. A row is repeated with
-`.venv/bin/python -m tests.faults ROW --seed SEED`.
+`.venv/bin/python -m tests.faults ROW --seed SEED`. Of a soak shorter than an hour the MB/h are those of a process that
+is still warming up, and are not judged.
 """
 
 
