@@ -68,6 +68,21 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{directory}"
 
 
+def lasting_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A migrated database for more than one test, of the kind that the fixture's parameter names."""
+    if request.param == "sqlite":
+        directory = tmp_path_factory.mktemp("lasting") / "database"
+        shutil.copytree(request.getfixturevalue("migrated_directory"), directory)
+        yield f"sqlite:///{directory}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = server.create_database(request.getfixturevalue("migrated_template"))
+    yield url
+    server.drop_database(url)
+
+
 @pytest.fixture(params=BOTH)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without any schema, for migrations."""

@@ -1,7 +1,6 @@
 """All services in one process over each database, opened once: what hostile input must leave as it found it."""
 
 import importlib
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,14 +10,13 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from deploy.local.postgres import PostgresServer
 from services.cli.compose import Origin, settings_of
 from services.cli.paths import SERVICES
 from shared.auth import Access
 from shared.contracts.topics import topic_specs
 from shared.db import open_database
 from shared.log.opening import open_log
-from tests.integration.conftest import BOTH
+from tests.integration.conftest import BOTH, lasting_database
 from tests.integration.hostile.house import URL, House, furnish
 from tests.integration.hostile.wire import served
 from tests.support import TOKEN_KEYS, write_access
@@ -29,15 +27,7 @@ def house_database_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A migrated database for all rows of a run, once per kind of database."""
-    if request.param == "sqlite":
-        directory = tmp_path_factory.mktemp("house") / "database"
-        shutil.copytree(request.getfixturevalue("migrated_directory"), directory)
-        yield f"sqlite:///{directory}"
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    url = server.create_database(request.getfixturevalue("migrated_template"))
-    yield url
-    server.drop_database(url)
+    yield from lasting_database(request, tmp_path_factory)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

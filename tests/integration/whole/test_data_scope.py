@@ -1,6 +1,5 @@
 """A key with a data scope sees what lies in it on every route that shows feedback, and nothing else anywhere."""
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from deploy.local.postgres import PostgresServer
 from shared.auth import WITHIN_DATA_SCOPE, Scope
 from shared.http.pages import decode_cursor
-from tests.integration.conftest import BOTH
+from tests.integration.conftest import BOTH, lasting_database
 from tests.integration.hostile.house import GOOD, filled
 from tests.integration.whole.limited import STORES, House, open_house, unit
 from tests.support import eventually
@@ -35,15 +33,7 @@ SEEN = {
 def limited_database_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    if request.param == "sqlite":
-        directory = tmp_path_factory.mktemp("limited") / "database"
-        shutil.copytree(request.getfixturevalue("migrated_directory"), directory)
-        yield f"sqlite:///{directory}"
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    url = server.create_database(request.getfixturevalue("migrated_template"))
-    yield url
-    server.drop_database(url)
+    yield from lasting_database(request, tmp_path_factory)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
