@@ -1,4 +1,4 @@
-"""Handles what was fetched: of several partitions together where all goes well, else of each by itself.
+"""Handles what was fetched: of several partitions together where all goes well, else of each alone.
 
 A record that cannot be read goes to the dead letters; a batch that fails for another reason than a dependency is
 bisected to the one record, which is tried alone and then given up.
@@ -22,16 +22,26 @@ from shared.worker.status import LoopStatus
 from shared.worker.subscription import Bury, Subscription
 
 _TRIES_ALONE = 3
-Fetched = Mapping[TopicPartition, Sequence[Record]]
-"""Records of one topic, by partition."""
 
 
-class _Read(NamedTuple):
+class Read(NamedTuple):
     """A record and what was read of it: None for a type that this version does not know, or why it cannot be read."""
 
     record: Record
     received: Received[Any] | None
     error: Exception | None = None
+
+
+ReadByPartition = Mapping[TopicPartition, Sequence[Read]]
+"""What was fetched of one topic."""
+
+
+def read(record: Record, subscription: Subscription) -> Read:
+    """Decode a record, once. Never raises."""
+    try:
+        return Read(record, subscription.decode(record))
+    except Exception as error:  # noqa: BLE001 - one record must never end the loop of all others
+        return Read(record, None, error)
 
 
 class Handling:
@@ -51,24 +61,13 @@ class Handling:
         self._patience = patience
         self._giving_up = giving_up
 
-    async def handle(self, fetched: Fetched, subscription: Subscription) -> None:
-        """Handle and commit what was fetched of a topic. At low rates each partition brings one record, so one
-        transaction for all of them is what keeps up; that it is one has no meaning, and when anything goes wrong in
-        it each partition has its own."""
-        read = {
-            partition: [_read(record, subscription) for record in records]
-            for partition, records in fetched.items()
-        }
-        if len(read) > 1 and await self._together(read, subscription):
-            return
-        for partition, some in read.items():
-            if self._consumer.owns(partition) and not self._patience.stop.is_set():
-                await self._one(partition, some, subscription)
+    async def together(self, read: ReadByPartition, subscription: Subscription) -> bool:
+        """Handle and commit what was fetched of several partitions in one transaction; if that is not possible,
+        nothing has been done, and each is to be handled alone.
 
-    async def _together(
-        self, read: Mapping[TopicPartition, Sequence[_Read]], subscription: Subscription
-    ) -> bool:
-        """Whether all of it could be read and handled in one transaction; if not, nothing has been done."""
+        At low rates each partition brings one record, so a transaction for all of them is what keeps up; that it is
+        one has no meaning.
+        """
         started = time.monotonic()
         every = [one for some in read.values() for one in some]
         if any(one.error is not None for one in every):
@@ -90,10 +89,10 @@ class Handling:
         self._count(topic, len(batch), started)
         return True
 
-    async def _one(
-        self, partition: TopicPartition, read: Sequence[_Read], subscription: Subscription
+    async def alone(
+        self, partition: TopicPartition, read: Sequence[Read], subscription: Subscription
     ) -> None:
-        """Handle and commit one batch of one partition."""
+        """Handle and commit what was fetched of one partition, whatever is wrong with some of it."""
         started = time.monotonic()
         first = read[0].record.offset
         try:
@@ -120,7 +119,7 @@ class Handling:
         await self._patience.persist(ends, lambda: self._consumer.commit(ends))
 
     async def _sort_out(
-        self, partition: TopicPartition, read: Sequence[_Read]
+        self, partition: TopicPartition, read: Sequence[Read]
     ) -> tuple[list[Received[Any]], int | None]:
         """The readable records and the offset to go on from; the unreadable ones are dead letters by then."""
         readable: list[Received[Any]] = []
@@ -169,11 +168,11 @@ class Handling:
                 await self._apply(partition, batch[:middle], subscription)
                 await self._apply(partition, batch[middle:], subscription)
             else:
-                await self._alone(partition, batch[0], subscription, error)
+                await self._try_alone(partition, batch[0], subscription, error)
         else:
             self._giving_up.failed.pop(partition, None)
 
-    async def _alone(
+    async def _try_alone(
         self,
         partition: TopicPartition,
         received: Received[Any],
@@ -225,13 +224,6 @@ class Handling:
                 await self._patience.persist(
                     [partition], lambda: self._consumer.seek_committed(partition)
                 )
-
-
-def _read(record: Record, subscription: Subscription) -> _Read:
-    try:
-        return _Read(record, subscription.decode(record))
-    except Exception as error:  # noqa: BLE001 - one record must never end the loop of all others
-        return _Read(record, None, error)
 
 
 def _told(error: Exception) -> str:

@@ -8,7 +8,7 @@ from shared.errors import OffsetLost, Unavailable
 from shared.log import Consumer, Producer, Record, TopicPartition
 from shared.telemetry import traced
 from shared.worker.giving_up import GivingUp
-from shared.worker.handling import Fetched, Handling
+from shared.worker.handling import Handling, Read, ReadByPartition, read
 from shared.worker.patience import Patience
 from shared.worker.status import LoopStatus
 from shared.worker.subscription import Subscription
@@ -22,8 +22,6 @@ _GLANCE_SECONDS = 0.01
 """How long a fetch may wait for records while others are being handled."""
 _REST_SECONDS = 0.05
 """When it found none: how long until the next look, unless a batch is done before."""
-
-_Busy = dict[TopicPartition, asyncio.Task[None]]
 
 
 class Worker:
@@ -49,6 +47,7 @@ class Worker:
         )
         self._handling = Handling(service, consumer, self.status, self._patience, self._giving_up)
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._busy: dict[TopicPartition, asyncio.Task[None]] = {}
         self._stop = self._patience.stop
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -74,11 +73,10 @@ class Worker:
 
     async def _feed(self, group: asyncio.TaskGroup) -> None:
         """Fetch for the partitions that nothing is handled of, so that each is in one batch at any time."""
-        busy: _Busy = {}
         attempt = 0
         while not self._stop.is_set():
             try:
-                fetched = await self._fetch(busy)
+                fetched = await self._fetch(self._busy)
             except Unavailable as error:
                 await self._patience.wait([None], attempt, error)
                 attempt += 1
@@ -86,16 +84,19 @@ class Worker:
             attempt = 0
             self._patience.over([None])
             self._giving_up.forget_stopped(fetched)
-            for some in _by_topic(fetched):
-                task = group.create_task(self._work_off(some))
-                busy |= dict.fromkeys(some, task)
-            await self._breathe(busy, found=bool(fetched))
-            busy = {partition: task for partition, task in busy.items() if not task.done()}
+            for some in self._read(fetched):
+                if len(some) > 1:
+                    task = group.create_task(self._together(group, some))
+                    self._busy |= dict.fromkeys(some, task)
+                else:
+                    self._apart(group, some)
+            await self._breathe(found=bool(fetched))
+            self._busy = {at: task for at, task in self._busy.items() if not task.done()}
 
-    async def _breathe(self, busy: _Busy, *, found: bool) -> None:
+    async def _breathe(self, *, found: bool) -> None:
         """Wait until a batch is done: for a moment when there was nothing to fetch, and as long as it takes when
         enough are under way."""
-        under_way = set(busy.values())
+        under_way = set(self._busy.values())
         if under_way and (not found or len(under_way) > _AT_ONCE):
             seconds = None if found else _REST_SECONDS
             await asyncio.wait(under_way, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -118,19 +119,40 @@ class Worker:
             fetching.cancel()
             stopping.cancel()
 
-    async def _work_off(self, fetched: Fetched) -> None:
-        """Handle what was fetched of a topic when its turn comes, but for what was taken away meanwhile."""
+    def _read(
+        self, fetched: Mapping[TopicPartition, Sequence[Record]]
+    ) -> Collection[ReadByPartition]:
+        """What was fetched, decoded, topic by topic."""
+        found: dict[str, dict[TopicPartition, list[Read]]] = defaultdict(dict)
+        for at, records in fetched.items():
+            subscription = self._subscriptions[at.topic]
+            found[at.topic][at] = [read(record, subscription) for record in records]
+        return found.values()
+
+    async def _together(self, group: asyncio.TaskGroup, some: ReadByPartition) -> None:
+        """Handle what is ours of it when its turn comes; what cannot be handled together goes apart, so that none
+        waits for another's poison."""
         async with self._turns:
             with self._consumer.in_flight:
-                ours = {at: found for at, found in fetched.items() if self._consumer.owns(at)}
-                if ours and not self._stop.is_set():
-                    topic = next(iter(ours)).topic
-                    await self._handling.handle(ours, self._subscriptions[topic])
-        self._patience.over(fetched)
+                ours = {at: found for at, found in some.items() if self._ours(at)}
+                subscription = self._subscriptions[next(iter(some)).topic]
+                done = not ours or await self._handling.together(ours, subscription)
+        self._patience.over(some)
+        if not done:
+            self._apart(group, ours)
 
+    def _apart(self, group: asyncio.TaskGroup, some: ReadByPartition) -> None:
+        for partition, found in some.items():
+            self._busy[partition] = group.create_task(self._alone(partition, found))
 
-def _by_topic(fetched: Mapping[TopicPartition, Sequence[Record]]) -> list[Fetched]:
-    found: dict[str, dict[TopicPartition, Sequence[Record]]] = defaultdict(dict)
-    for partition, records in fetched.items():
-        found[partition.topic][partition] = records
-    return list(found.values())
+    async def _alone(self, partition: TopicPartition, found: Sequence[Read]) -> None:
+        """Handle what was fetched of a partition when its turn comes, unless it was taken away meanwhile."""
+        async with self._turns:
+            with self._consumer.in_flight:
+                if self._ours(partition):
+                    subscription = self._subscriptions[partition.topic]
+                    await self._handling.alone(partition, found, subscription)
+        self._patience.over([partition])
+
+    def _ours(self, partition: TopicPartition) -> bool:
+        return not self._stop.is_set() and self._consumer.owns(partition)

@@ -261,6 +261,28 @@ async def test_the_partition_that_is_left_goes_on_when_another_is_taken_during_a
     assert bench.worker.status.waiting_for is None
 
 
+async def test_a_partition_does_not_wait_for_the_poison_of_one_it_was_fetched_with() -> None:
+    gate = asyncio.Event()
+
+    async def handle(batch: Sequence[Received[object]]) -> None:
+        offsets = [received.record.offset for received in batch]
+        if offsets == [1]:
+            await gate.wait()
+        if 1 in offsets:
+            raise ValueError("poison")
+
+    bench = Bench(handle)
+    bench.consumer.then({P0: [record(TOPIC, 1)], P1: [record(TOPIC, 5, partition=1)]})
+    running = asyncio.create_task(bench.run())
+    async with asyncio.timeout(5):
+        while bench.consumer.committed != {P1: 6}:
+            await asyncio.sleep(0)
+    gate.set()
+    await running
+    assert bench.consumer.committed == {P0: 2, P1: 6}
+    assert len(bench.producer.sent) == 1
+
+
 async def test_two_partitions_of_which_one_fails_are_handled_and_committed_apart() -> None:
     handle = Flaky(poison=frozenset({1}))
     stop = asyncio.Event()
