@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.alerting.rules.sending import Standing, after_attempt
-from shared.webhook import Reply
+from shared.webhook import Reply, outcome
 from shared.webhook.schedule import RETRY_SCHEDULE
 
 REPLIES = {
@@ -85,9 +85,11 @@ class Delivering(RuleBasedStateMachine):
     def _record(self, reply: Reply, jitter: float) -> None:
         before = self.standing
         self.spent += 1
+        if outcome(reply) == "delivered":  # written over whatever stands there, without a look at it
+            self.standing, self.arrived = Standing("delivered", None, before.due_at), True
+            return
         self.standing = after_attempt(before, self.spent, reply, self.at, jitter)
-        self.arrived |= reply is REPLIES["taken"]
-        if before.state != "pending" and reply is not REPLIES["taken"]:
+        if before.state != "pending":
             assert self.standing == before, "a late record changed what was settled"
         if self.standing.state == "pending":
             assert self.standing.due_at > self.at
