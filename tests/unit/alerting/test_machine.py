@@ -85,7 +85,9 @@ class Delivering(RuleBasedStateMachine):
     def _record(self, reply: Reply, jitter: float) -> None:
         before = self.standing
         self.spent += 1
-        if outcome(reply) == "delivered":  # written over whatever stands there, without a look at it
+        if (
+            outcome(reply) == "delivered"
+        ):  # written over whatever stands there, without a look at it
             self.standing, self.arrived = Standing("delivered", None, before.due_at), True
             return
         self.standing = after_attempt(before, self.spent, reply, self.at, jitter)
