@@ -24,7 +24,11 @@ async def translated() -> AsyncIterator[None]:
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None)
         _raise(error, state, retriable=_retriable(error, state))
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # of BEGIN and COMMIT
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+    ) as error:  # of BEGIN and COMMIT
         state = getattr(error, "sqlstate", None) or "08"
         _raise(error, state, retriable=state.startswith(_RETRIABLE_SQLSTATE))
     except (PoolTimeout, OSError) as error:
@@ -42,6 +46,8 @@ def _raise(error: Exception, state: str | None, *, retriable: bool) -> None:
 def _retriable(error: DBAPIError, state: str | None) -> bool:
     if error.connection_invalidated:
         return True
+    if error.orig is not None and isinstance(error.orig.__cause__, asyncpg.InternalClientError):
+        return True  # the server's farewell came in the middle of something
     if state is not None:
         return str(state).startswith(_RETRIABLE_SQLSTATE)
     text = str(error.orig).lower()

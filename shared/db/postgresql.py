@@ -90,6 +90,11 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         try:
             async with driver.transaction():
                 yield connection
+        except (
+            asyncpg.InternalClientError
+        ):  # the server's farewell came in the middle: it is of no more use
+            driver.terminate()
+            raise
         finally:
             if not driver.is_closed() and driver.is_in_transaction():
                 driver.terminate()
@@ -99,7 +104,7 @@ async def fetch(connection: AsyncConnection, sql: str, arguments: Sequence[Any])
     """Run a statement past SQLAlchemy, prepared once for each connection; its errors are those of SQLAlchemy."""
     try:
         rows: list[Any] = await connection.info[_DRIVER].fetch(sql, *arguments)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise DBAPIError(sql, None, _Told(error), hide_parameters=True) from None
     return rows
 
@@ -112,7 +117,8 @@ class _Told(Exception):
         by_server = getattr(error, "severity", None) is not None
         is_value = isinstance(error, asyncpg.DataError) and not by_server
         super().__init__(text.partition(":")[0] if is_value else text)
-        self.sqlstate = getattr(error, "sqlstate", None)
+        lost = isinstance(error, asyncpg.InternalClientError)
+        self.sqlstate = "08" if lost else getattr(error, "sqlstate", None)
 
 
 def _on_connect(connection: Any, record: Any) -> None:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from services.scoring.main import SCHEMA
 from shared.db import open_database
+from shared.db.failures import translated
 from shared.errors import StartupError, Unavailable
 from shared.schema import refuse_wrong_schema
 
@@ -26,6 +27,13 @@ async def test_a_server_without_room_for_a_connection_is_unavailable(postgres_ur
     finally:
         await plain.execute("DROP ROLE crowded")
         await plain.close()
+
+
+async def test_a_farewell_of_the_server_in_mid_statement_is_unavailable() -> None:
+    """What the driver raises then is no error of the database, and must not end a process."""
+    with pytest.raises(Unavailable):
+        async with translated():
+            raise asyncpg.InternalClientError("cannot switch to state 15")
 
 
 async def test_a_database_that_goes_missing_is_unavailable_at_work_and_a_sentence_at_the_start(
