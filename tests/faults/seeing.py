@@ -1,5 +1,6 @@
 """Reads through the public API, and from the receiver, what there is in a workspace, and whether it is at rest."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from tests.faults import shown
 from tests.faults.signatures import genuine
 from tests.faults.workload import Workload
 
+_TRIES = 20
 _LISTS = ("/v1/decisions", "/v1/invitations", "/v1/responses", "/v1/alerts")
 _UNDER_WAY = (
     ("/v1/decisions", "outcome", "pending"),
@@ -68,8 +70,14 @@ async def see(
 
 
 async def _dead(client: Client, service: str) -> int:
-    letters = await client.get(f"/v1/operations/{service}/dead-letters", params={"limit": 500})
-    return len(letters.json()["items"])
+    """Read from the log itself, which may ask for patience with a 503 right after a fault."""
+    path = f"/v1/operations/{service}/dead-letters"
+    for _ in range(_TRIES):
+        letters = await client.get(path, params={"limit": 500})
+        if letters.status_code == 200:
+            return len(letters.json()["items"])
+        await asyncio.sleep(1.0)
+    raise AssertionError(f"{path} answers {letters.status_code}: {letters.text[:200]}")
 
 
 async def _foreign(stranger: Client) -> int:
