@@ -75,7 +75,8 @@ async def _dead(client: Client, service: str) -> int:
     for _ in range(_TRIES):
         letters = await client.get(path, params={"limit": 500})
         if letters.status_code == 200:
-            return len(letters.json()["items"])
+            items: list[Any] = letters.json()["items"]
+            return len(items)
         await asyncio.sleep(1.0)
     raise AssertionError(f"{path} answers {letters.status_code}: {letters.text[:200]}")
 
