@@ -72,13 +72,15 @@ async def see(
 async def _dead(client: Client, service: str) -> int:
     """Read from the log itself, which may ask for patience with a 503 right after a fault."""
     path = f"/v1/operations/{service}/dead-letters"
+    said = ""
     for _ in range(_TRIES):
         letters = await client.get(path, params={"limit": 500})
         if letters.status_code == 200:
             items: list[Any] = letters.json()["items"]
             return len(items)
+        said = letters.text[:200]
         await asyncio.sleep(1.0)
-    raise AssertionError(f"{path} answers {letters.status_code}: {letters.text[:200]}")
+    raise AssertionError(f"{path} answers {said}")
 
 
 async def _foreign(stranger: Client) -> int:
