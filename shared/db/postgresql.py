@@ -84,20 +84,30 @@ def open_engine(url: str, service: str, **options: Any) -> AsyncEngine:
 
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection inside a transaction, committed at the end; what is left in doubt never goes back to the pool."""
+    """A connection inside a transaction, committed at the end. Raises `RuntimeError` when the server made that a
+    rollback, as it does without a word after a failed statement that was passed over.
+
+    Only a connection whose transaction ended in order goes back to the pool. After anything else, a cancelled BEGIN
+    for one, nobody knows what the next transaction on it would be a part of.
+    """
     async with engine.connect() as connection:
         driver = connection.info[_DRIVER]
+        in_order = False
         try:
-            async with driver.transaction():
+            await driver.execute("BEGIN")
+            try:
                 yield connection
-        except (
-            asyncpg.InternalClientError
-        ):  # the server's farewell came in the middle: it is of no more use
-            driver.terminate()
-            raise
+            except Exception:
+                await driver.execute("ROLLBACK")
+                in_order = True
+                raise
+            ended = await driver.execute("COMMIT")
+            in_order = True
         finally:
-            if not driver.is_closed() and driver.is_in_transaction():
+            if not in_order:
                 driver.terminate()
+    if ended != "COMMIT":
+        raise RuntimeError("a statement failed and was passed over: all was rolled back")
 
 
 async def fetch(connection: AsyncConnection, sql: str, arguments: Sequence[Any]) -> list[Any]:

@@ -212,6 +212,38 @@ async def test_a_transaction_that_is_cancelled_goes_back_clean(database: Databas
         assert await load(tx, things, [things.c.id], [("a",)]) == []
 
 
+async def test_whenever_a_transaction_is_cancelled_the_next_one_is_durable(
+    database: Database,
+) -> None:
+    """A cancelled BEGIN may have begun: what comes next on that connection must not be a part of it."""
+
+    async def write(id: str) -> None:
+        async with database.begin() as tx:
+            await insert(tx, things, [thing(id)])
+
+    await write("first")
+    for turns in range(60):
+        task = asyncio.create_task(write(f"cancelled-{turns}"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        await write(f"next-{turns}")
+        async with database.read() as tx:
+            assert await load(tx, [things.c.id], [things.c.id], [(f"next-{turns}",)]), turns
+
+
+async def test_a_commit_that_the_database_made_a_rollback_is_not_taken_for_one(
+    postgres_url: str,
+) -> None:
+    async with open_probe(postgres_url, metadata) as opened:
+        with pytest.raises(RuntimeError, match="rolled back"):  # noqa: PT012 - the commit is what fails
+            async with opened.begin() as tx:
+                await insert(tx, things, [thing("a")])
+                with pytest.raises(sa.exc.DBAPIError):
+                    await tx.execute(sa.text("SELECT no_such_column FROM things"))
+
+
 async def test_the_first_contact_locks_too(database: Database) -> None:
     """Two transactions that meet at a key nobody has seen yet run one after the other."""
     order: list[str] = []
