@@ -1,16 +1,26 @@
 """Fixtures of the integration tests: each store test runs on both databases, each time on a copy of a migrated one."""
 
 import asyncio
+import importlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from deploy.local.postgres import PostgresServer
-from services.cli.compose import migrate_all
+from services.cli.compose import migrate_all, settings_of
 from services.cli.paths import SERVICES
+from shared.auth import Access
+from shared.contracts.topics import topic_specs
+from shared.http.serve import Service
+from shared.log import Log
+from shared.log.opening import open_log
 from tests.integration.emptying import emptied
+from tests.support import TOKEN_KEYS
 
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
@@ -81,6 +91,32 @@ def lasting_database(
     url = server.create_database(request.getfixturevalue("migrated_template"))
     yield url
     server.drop_database(url)
+
+
+@asynccontextmanager
+async def open_all(
+    database_url: str, directory: Path, public_url: str
+) -> AsyncIterator[tuple[list[Service], Log]]:
+    """Every service in this process, its loops not running, on this database, an embedded log and the access file
+    that stands in the directory."""
+    values: dict[str, Any] = {
+        "log_url": f"sqlite:///{directory / 'log'}",
+        "database_url": database_url,
+        "public_url": public_url,
+        "access_file": directory / "access.yaml",
+        "token_keys": SecretStr(TOKEN_KEYS),
+        "allow_loopback": True,
+    }
+    access = Access.load(values["access_file"])
+    async with AsyncExitStack() as stack:
+        log = await stack.enter_async_context(open_log(values["log_url"]))
+        await log.create_topics(topic_specs(access.inlets()))
+        services = []
+        for name in SERVICES:
+            open_service = importlib.import_module(f"services.{name}.main").open_service
+            settings = settings_of(name, **values)
+            services.append(await stack.enter_async_context(open_service(settings, log, access)))
+        yield services, log
 
 
 @pytest.fixture(params=BOTH)

@@ -1,6 +1,5 @@
 """All services in one process over each database, opened once: what hostile input must leave as it found it."""
 
-import importlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -8,18 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from pydantic import SecretStr
 
-from services.cli.compose import Origin, settings_of
+from services.cli.compose import Origin
 from services.cli.paths import SERVICES
-from shared.auth import Access
-from shared.contracts.topics import topic_specs
 from shared.db import open_database
-from shared.log.opening import open_log
-from tests.integration.conftest import BOTH, lasting_database
+from tests.integration.conftest import BOTH, lasting_database, open_all
 from tests.integration.hostile.house import URL, House, furnish
 from tests.integration.hostile.wire import served
-from tests.support import TOKEN_KEYS, write_access
+from tests.support import write_access
 
 
 @pytest.fixture(scope="session", params=BOTH)
@@ -37,23 +32,11 @@ async def house(
     """The whole house, its loops not running: what a request writes stays where the request put it."""
     directory: Path = tmp_path_factory.mktemp("house")
     keys = write_access(directory / "access.yaml")
-    access = Access.load(directory / "access.yaml")
-    values = {
-        "log_url": f"sqlite:///{directory / 'log'}",
-        "database_url": house_database_url,
-        "public_url": URL,
-        "access_file": directory / "access.yaml",
-        "token_keys": SecretStr(TOKEN_KEYS),
-        "allow_loopback": True,
-    }
     async with AsyncExitStack() as stack:
-        log = await stack.enter_async_context(open_log(str(values["log_url"])))
-        await log.create_topics(topic_specs(access.inlets()))
-        services, databases = [], {}
+        opened = open_all(house_database_url, directory, URL)
+        services, log = await stack.enter_async_context(opened)
+        databases = {}
         for name in SERVICES:
-            open_service = importlib.import_module(f"services.{name}.main").open_service
-            settings = settings_of(name, **values)
-            services.append(await stack.enter_async_context(open_service(settings, log, access)))
             databases[name] = await stack.enter_async_context(
                 open_database(house_database_url, name)
             )

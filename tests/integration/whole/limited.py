@@ -1,7 +1,6 @@
 """A house with feedback in it, inside and outside of what its keys with a data scope may see."""
 
 import asyncio
-import importlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,17 +9,14 @@ from typing import Any, NamedTuple
 
 import httpx
 from fastapi.routing import RouteContext, iter_route_contexts
-from pydantic import SecretStr
 
-from services.cli.compose import Origin, settings_of
+from services.cli.compose import Origin
 from services.cli.describe import application_of
-from services.cli.paths import SERVICES
-from shared.auth import Access, Requirement, Scope
-from shared.contracts.topics import topic_specs
+from shared.auth import Requirement, Scope
 from shared.http.serve import Service
-from shared.log.opening import open_log
 from tests.e2e import scenario
-from tests.support import TOKEN_KEYS, eventually, write_access
+from tests.integration.conftest import open_all
+from tests.support import eventually, write_access
 
 URL = "http://afterword.test"
 KEYS: dict[str, dict[str, list[str]]] = {
@@ -84,23 +80,8 @@ class House:
 async def open_house(database_url: str, directory: Path) -> AsyncIterator[House]:
     """All services with their loops running on a migrated database, and feedback from every store."""
     keys = write_access(directory / "access.yaml", limited=KEYS)
-    access = Access.load(directory / "access.yaml")
-    values = {
-        "log_url": f"sqlite:///{directory / 'log'}",
-        "database_url": database_url,
-        "public_url": URL,
-        "access_file": directory / "access.yaml",
-        "token_keys": SecretStr(TOKEN_KEYS),
-        "allow_loopback": True,
-    }
     async with AsyncExitStack() as stack:
-        log = await stack.enter_async_context(open_log(str(values["log_url"])))
-        await log.create_topics(topic_specs(access.inlets()))
-        services = []
-        for name in SERVICES:
-            open_service = importlib.import_module(f"services.{name}.main").open_service
-            settings = settings_of(name, **values)
-            services.append(await stack.enter_async_context(open_service(settings, log, access)))
+        services, _ = await stack.enter_async_context(open_all(database_url, directory, URL))
         origin = Origin(services)
         clients = {}
         for name, key in keys.items():
