@@ -8,7 +8,8 @@ from pathlib import Path
 from bench.measuring import memory
 from bench.results import Result
 from bench.system import KEY, Running, environment_of, open_system
-from deploy.local.process import ServerProcess, free_port
+from deploy.local.ports import free_port
+from deploy.local.process import ServerProcess
 from services.cli.paths import SERVICES
 
 IDLE_SECONDS = 5.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, cast
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from shared.webhook import verify
 
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"

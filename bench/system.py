@@ -19,8 +19,9 @@ import asyncpg
 from bench.events import encoded
 from bench.measuring import any_core, cpu_seconds, measured_core, other_cores
 from deploy.local.kafka import KafkaBroker
+from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresServer
-from deploy.local.process import ServerProcess, free_port
+from deploy.local.process import ServerProcess
 from services.cli.dev import WORKSPACE, prepare
 
 KEY = "awk_dev_0123456789abcdef0123456789abcdef"

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 
 from deploy.local.java import find_java
-from deploy.local.process import MissingPart, ServerProcess, free_port, interruptible
+from deploy.local.ports import free_port
+from deploy.local.process import MissingPart, ServerProcess, interruptible
 
 _HERE = Path(__file__).parent
 _POM = _HERE / "pom.xml"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from deploy.local.kafka import KafkaBroker, Member
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 
 
 @contextmanager

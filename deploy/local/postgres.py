@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from deploy.local.ports import free_port
 from deploy.local.process import (
     START_SECONDS,
     Account,
     MissingPart,
     ServerProcess,
     StartFailed,
-    free_port,
     interruptible,
     run_as,
     until,

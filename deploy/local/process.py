@@ -1,9 +1,7 @@
 """One server program that lives as long as whoever started it, and no longer."""
 
 import contextlib
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,19 +120,6 @@ def run_as(account: Account | None) -> RunAs:
     if account is None:
         return {}
     return {"user": account.uid, "group": account.gid, "extra_groups": []}
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody holds, below the range that outgoing connections draw from.
-
-    From within that range a client that retries while a server restarts can take its port away.
-    """
-    for _ in range(1000):
-        port = random.randrange(15_000, 30_000)  # noqa: S311 - a port is no secret
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise StartFailed("no free port between 15000 and 30000 on 127.0.0.1")
 
 
 def until(seconds: float) -> Iterator[float]:

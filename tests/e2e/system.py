@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from services.cli.paths import SERVICES, service_of
 from tests.support import TOKEN_KEYS, write_access
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from services.cli.dev import dev
 from services.cli.listen import listen
 from tests.support import eventually

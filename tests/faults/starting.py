@@ -11,8 +11,8 @@ from uuid import uuid4
 from deploy.local.disk import SmallDisk
 from deploy.local.kafka import KafkaBroker, SideDoor
 from deploy.local.kafka_cluster import kafka_cluster
+from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresServer
-from deploy.local.process import free_port
 from services.cli.paths import SERVICES
 from tests.e2e.receiver import open_receiver
 from tests.e2e.system import System, distributed

@@ -8,7 +8,7 @@ import random
 import signal
 from pathlib import Path
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from tests.e2e.system import Process
 from tests.faults.faults.wal import tear
 from tests.faults.laboratory import after

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from tests.faults.distributed import Distributed
 from tests.faults.faults.misbehaviour import bomb, drip, endless, hang, reset, throttle
 from tests.faults.laboratory import after, resident_mb

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from services.cli.main import main
 
 _START_SECONDS = 60.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 
 KEY = "awk_test_" + "s" * 32
 
@@ -20,7 +20,8 @@ class Stack:
     """The running command with what it has printed."""
 
     def __init__(self, directory: Path, kafka_url: str, postgres_url: str) -> None:
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        # The services listen on the four after it, and their metrics ten further on.
+        self.url = f"http://127.0.0.1:{(port := free_port(following=14))}"
         self._output = directory / "said"
         options = {
             "--kafka-url": f"{kafka_url}?prefix={directory.name}-",

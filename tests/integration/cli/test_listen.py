@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from shared.webhook import new_secret, sign
 from tests.integration.cli.conftest import System
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from shared.http.app import Health
 from shared.http.serve import Service, run
 from tests.support import eventually

@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.local.kafka import KafkaBroker
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from shared.errors import Refused, StartupError, Unavailable
 from shared.log import Outgoing, TopicPartition, TopicSpec
 from shared.log.kafka.settings import KafkaSettings

@@ -12,7 +12,7 @@ import pytest
 from fastapi import APIRouter, Depends
 from pydantic import StrictInt
 
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 from shared.auth import Access, Principal, Scope, requires
 from shared.errors import StartupError, Unavailable
 from shared.http.app import Health, create_app
