@@ -20,6 +20,7 @@ from shared.contracts.keys import Key
 from shared.contracts.topics import Topic
 from shared.errors import Refused, Unavailable
 from shared.http.middleware import MAX_BODY_BYTES, read_body, request_id_of, trace_of
+from shared.http.parameters import refuse_unknown
 from shared.http.problems import FieldError, Problem, invalid, unavailable
 from shared.log import Outgoing, Producer
 from shared.telemetry import EVENTS_ACCEPTED, EVENTS_REFUSED, HTTP_SECONDS, log
@@ -142,9 +143,14 @@ def _expected(headers: Mapping[bytes, bytes]) -> int:
 
 
 def _wants_report(query: bytes) -> bool:
-    values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20).get(
-        "invalid", []
-    )
+    try:
+        given = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+    except ValueError:
+        raise invalid(
+            [FieldError("query", "has too many parameters", "invalid, or none")]
+        ) from None
+    refuse_unknown(given, ("invalid",))
+    values = given.get("invalid", [])
     if values not in ([], ["report"]):
         raise invalid([FieldError("invalid", f"is {values[-1][:60]!r}", "report, or left out")])
     return bool(values)

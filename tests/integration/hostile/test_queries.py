@@ -166,3 +166,20 @@ async def test_any_text_in_any_filter_is_answered(house: House, value: str) -> N
 
 def quoted(text: str) -> bytes:
     return "".join(f"%{byte:02X}" for byte in text.encode()).encode()
+
+
+async def test_a_parameter_that_a_route_does_not_have_is_refused_by_name(house: House) -> None:
+    """A misspelt filter would be a longer list, or a changed row, that nobody asked for."""
+    for route in house.routes():
+        async with house.unchanged():
+            answer = await house.client.request(
+                route.method, filled(route.path), params={"limits": "1", "limit": "1"}
+            )
+        assert_problem(answer, 422, "limits")
+
+
+async def test_a_thousand_parameters_are_refused(house: House) -> None:
+    for route in house.routes():
+        query = "&".join(f"p{number}=1" for number in range(1_000))
+        answer = await house.client.request(route.method, f"{filled(route.path)}?{query}")
+        assert_problem(answer, 422)
