@@ -10,7 +10,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import delivery, end_to_end, intake, latency, memory, page, scoring, trigger
+from bench import (
+    delivery,
+    end_to_end,
+    intake,
+    latency,
+    memory,
+    page,
+    scale,
+    scoring,
+    spread,
+    trigger,
+)
 from bench.measuring import machine
 from bench.results import Result
 from deploy.local.process import MissingPart, interruptible
@@ -30,7 +41,11 @@ PARTS: dict[str, Callable[[float], list[Result]]] = {
     "latency": latency.run,
     "end-to-end": end_to_end.run,
     "memory": memory.run,
+    "scale": scale.run,
+    "spread": spread.run,
 }
+_BY_NAME_ONLY = ("scale", "spread")
+"""What takes many minutes is run when it is asked for."""
 
 
 def main() -> None:
@@ -41,7 +56,7 @@ def main() -> None:
     results: list[Result] = []
     try:
         with interruptible():
-            for part in options.parts or PARTS:
+            for part in options.parts or [part for part in PARTS if part not in _BY_NAME_ONLY]:
                 console.print(f"measuring {part} ...", style="dim")
                 results += PARTS[part](options.seconds)
     except MissingPart as missing:
@@ -60,7 +75,10 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"which of {', '.join(PARTS)}; all without it"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"which of {', '.join(PARTS)}; without it all but {', '.join(_BY_NAME_ONLY)}",
     )
     parser.add_argument(
         "--seconds", type=float, default=_SECONDS, help="how long each stretch of load lasts"
@@ -112,6 +130,8 @@ def _goal(result: Result) -> str:
         return ""
     if result.at_most:
         return f"< {result.goal:g}"
+    if result.ratio_at_most:
+        return f"<= {result.goal:g} x"
     if result.at_least:
         return f">= {_number(result.goal)}"
     enough = "" if result.enough is None else f" or {_number(result.enough)}"

@@ -12,7 +12,7 @@ import asyncpg
 from bench.measuring import busy_seconds, cpu_seconds, others_share
 from bench.recording import Bare
 from bench.results import Result
-from bench.system import System, backends
+from bench.system import Running, System, backends
 from shared.contracts.partitioner import partition_of
 from shared.contracts.topics import PARTITIONS
 from shared.log import Log, Outgoing, Record
@@ -50,24 +50,34 @@ def batches(outgoing: Sequence[Outgoing], size: int) -> list[list[Record]]:
 
 async def catch_up(system: System, log: Log, service: str, topic: str, expected: int) -> Sample:
     """Start the process on what waits in the log, and measure it until it has committed `expected` records in all."""
-    before = await _handled(log, service, topic)
     running = system.serve(service)
+    sample = await measured(system, log, [running], service, topic, expected)
+    running.end()
+    return sample
+
+
+async def measured(
+    system: System, log: Log, running: Sequence[Running], service: str, topic: str, expected: int
+) -> Sample:
+    """What these processes do together, from the next commit until `expected` records are committed in all."""
+    before = await _handled(log, service, topic)
     deadline = time.monotonic() + _DEADLINE_SECONDS
     first: tuple[int, float, float, float, dict[int, float]] | None = None
     while True:
         handled = await _handled(log, service, topic)
-        at, spent, busy = time.perf_counter(), cpu_seconds(running.pid), busy_seconds()
+        spent = sum(cpu_seconds(each.pid) for each in running)
+        at, busy = time.perf_counter(), busy_seconds()
         if first is None and handled > before:
             first = handled, at, spent, busy, await backends(system.database_url, service)
         if first is not None and handled >= expected:
             break
-        if time.monotonic() > deadline or not running.process.running:
-            raise RuntimeError(
-                f"{service} did not catch up ({handled}): {running.process.said[-2000:]}"
-            )
+        for each in running:
+            if time.monotonic() > deadline or not each.process.running:
+                raise RuntimeError(
+                    f"{service} did not catch up ({handled}): {each.process.said[-2000:]}"
+                )
         await asyncio.sleep(0.02)
     spent_by = await backends(system.database_url, service)
-    running.end()
     database = sum(spent - first[4].get(pid, 0.0) for pid, spent in spent_by.items())
     seconds, own = at - first[1], spent - first[2]
     return Sample(

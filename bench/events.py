@@ -1,12 +1,19 @@
 """The events that benchmarks send: a purchase as a shop tells it, about 600 bytes of CloudEvents 1.0."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+
+from services.cli.dev import WORKSPACE
+from shared.contracts.keys import Key
+from shared.contracts.topics import Topic
+from shared.log import Outgoing
 
 BOUGHT = "shop.purchase.completed"
 VIEWED = "shop.page.viewed"
 """A type that no trigger listens to."""
+PER_CUSTOMER = 20
 
 
 def purchase(
@@ -38,6 +45,30 @@ def purchase(
             "channel": "mini-program",
         },
     }
+
+
+def mixed(
+    first: int,
+    count: int,
+    customer: Callable[[int], str],
+    id: Callable[[int], str] = lambda number: f"order-{number}",
+) -> list[Outgoing]:
+    """Events in the log from that number on; `customer` names the one who has so many in a row.
+
+    Of twenty events of a customer ten are of a type that nobody listens to, one invites, nine have no amount.
+    """
+    made = []
+    for number in range(first, first + count):
+        who = customer(number // PER_CUSTOMER)
+        place = number % PER_CUSTOMER
+        event = purchase(
+            number,
+            customer=who,
+            type=VIEWED if place % 2 else BOUGHT,
+            amount=129.5 if place == 0 else 0,
+        ) | {"id": id(number)}
+        made.append(Outgoing(Topic.EVENTS, Key(WORKSPACE, who).encode(), encoded(event)))
+    return made
 
 
 def encoded(document: Any) -> bytes:

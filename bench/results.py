@@ -8,8 +8,8 @@ from typing import Any
 class Result:
     """One measured value, beside its baseline or its limit.
 
-    `goal` is the smallest ratio to the baseline that will do, with `at_least` the smallest value, with `at_most`
-    the largest. `enough` is a value that will do whatever the ratio is.
+    `goal` is the smallest ratio to the baseline that will do, with `ratio_at_most` the largest; with `at_least` the
+    smallest value, with `at_most` the largest. `enough` is a value that will do whatever the ratio is.
     A row without a goal is there to be read.
     """
 
@@ -21,6 +21,7 @@ class Result:
     goal: float | None = None
     at_most: bool = False
     at_least: bool = False
+    ratio_at_most: bool = False
     enough: float | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -37,6 +38,8 @@ class Result:
             return self.value < self.goal
         if self.at_least:
             return self.value >= self.goal
+        if self.ratio_at_most:
+            return self.ratio is not None and self.ratio <= self.goal
         if self.enough is not None and self.value >= self.enough:
             return True
         return self.ratio is not None and self.ratio >= self.goal

@@ -1,7 +1,4 @@
-"""The real trigger process with the log in front against the same database transactions run bare.
-
-Half of the events concern no trigger, one in twenty is invited, the rest is suppressed by the trigger's condition.
-"""
+"""The real trigger process with the log in front against the same database transactions run bare."""
 
 import asyncio
 import time
@@ -12,19 +9,17 @@ from typing import Any
 import asyncpg
 
 from bench.catching_up import Rounds, batches, catch_up, fill, same_rows
-from bench.events import BOUGHT, VIEWED, encoded, purchase
+from bench.events import BOUGHT, PER_CUSTOMER, mixed
 from bench.measuring import measured_core
 from bench.recording import Recorded, recording, run_bare
 from bench.results import Result
 from bench.system import System, open_system
-from services.cli.dev import WORKSPACE
 from services.trigger.invitations import Maker
 from services.trigger.main import BATCH
 from services.trigger.store.rulebooks import Rulebooks
 from services.trigger.worker import Handlers
 from shared.auth import Access
 from shared.contracts.envelope import decode_transaction_event
-from shared.contracts.keys import Key
 from shared.contracts.topics import Topic
 from shared.db import open_database
 from shared.log import Outgoing
@@ -66,23 +61,25 @@ _COUNTS = """
 def run(seconds: float) -> list[Result]:
     """Measure both by turns; `seconds` is about how long a round of the process lasts."""
     with open_system() as system:
-        return asyncio.run(_run(system, int(EVENTS_PER_SECOND * seconds) // 20 * 20))
+        return asyncio.run(
+            _run(system, int(EVENTS_PER_SECOND * seconds) // PER_CUSTOMER * PER_CUSTOMER)
+        )
 
 
 async def _run(system: System, events: int) -> list[Result]:
-    _define(system)
+    define(system)
     with_definitions = system.database_url
     recorder = system.server.create_database(with_definitions)
     bare = system.server.create_database(with_definitions)
     rounds = Rounds(events)
     async with open_log(system.broker.url) as log:
         for number in range(ROUNDS):
-            outgoing = _events(number * events, events)
+            outgoing = mixed(number * events, events, "customer-{}".format)
             await fill(log, outgoing)
             recorded = await _record(system, recorder, outgoing)
             with measured_core():
                 rounds.bare.append(await run_bare(bare, "trigger", recorded))
-            await _be_fresh(system.database_url)
+            await be_fresh(system.database_url)
             rounds.process.append(
                 await catch_up(system, log, "trigger", Topic.EVENTS, (number + 1) * events)
             )
@@ -90,7 +87,7 @@ async def _run(system: System, events: int) -> list[Result]:
     return rounds.results("trigger", "events to decisions, log in front", "events/s", GOAL, rows)
 
 
-def _define(system: System) -> None:
+def define(system: System) -> None:
     """Put the definitions through the real services and wait until trigger has its copy of the survey."""
     services = {name: system.serve(name) for name in ("ingest", "trigger")}
     for running in services.values():
@@ -106,28 +103,12 @@ def _define(system: System) -> None:
         running.end()
 
 
-def _events(first: int, count: int) -> list[Outgoing]:
-    """Of twenty events of a customer ten are of a type that nobody listens to, one invites, nine have no amount."""
-    made = []
-    for number in range(first, first + count):
-        customer = f"customer-{number // 20}"
-        place = number % 20
-        event = purchase(
-            number,
-            customer=customer,
-            type=VIEWED if place % 2 else BOUGHT,
-            amount=129.5 if place == 0 else 0,
-        )
-        made.append(Outgoing(Topic.EVENTS, Key(WORKSPACE, customer).encode(), encoded(event)))
-    return made
-
-
 async def _record(system: System, url: str, outgoing: Sequence[Outgoing]) -> Recorded:
     """The transactions by which the service's own handler decides about these events, in whole batches."""
     environment = system.environment
     access = Access.load(Path(environment["AFTERWORD_ACCESS_FILE"]))
     maker = Maker(KeyRing.parse(environment["AFTERWORD_TOKEN_KEYS"]), "http://127.0.0.1:8000")
-    await _be_fresh(url)
+    await be_fresh(url)
     async with open_database(url, "trigger") as database:
         database.gate = None
         handlers = Handlers(database, access, maker, Rulebooks())
@@ -137,7 +118,7 @@ async def _record(system: System, url: str, outgoing: Sequence[Outgoing]) -> Rec
     return transactions
 
 
-async def _be_fresh(url: str) -> None:
+async def be_fresh(url: str) -> None:
     """Say that the customers have just been read, as the process does for itself; else decisions wait for it."""
     connection = await asyncpg.connect(url)
     try:
