@@ -133,6 +133,10 @@ class Access:
         self._refresh()
         return self.workspaces.get(id)
 
+    @property
+    def key_count(self) -> int:
+        return len(self._keys)
+
     def inlets(self) -> dict[str, str]:
         """The workspace of each inlet topic."""
         self._refresh()
@@ -219,14 +223,20 @@ def _principal(key: _Key) -> Principal:
 def _check(path: Path, document: _Document) -> None:
     known = {workspace.id for workspace in document.workspaces}
     inlets = [inlet for workspace in document.workspaces for inlet in workspace.inlets]
+    for what, ids in (
+        ("workspace", [workspace.id for workspace in document.workspaces]),
+        ("key", [key.id for key in document.keys]),
+    ):
+        if twice := {id for id in ids if ids.count(id) > 1}:
+            raise StartupError(f"the access file {path}: the {what} {min(twice)!r} stands twice")
     for key in document.keys:
         if key.workspace not in known:
             raise StartupError(
                 f"the access file {path}: key {key.id} names the unknown workspace {key.workspace!r}"
             )
-    if twice := {inlet for inlet in inlets if inlets.count(inlet) > 1}:
+    if shared := {inlet for inlet in inlets if inlets.count(inlet) > 1}:
         raise StartupError(
-            f"the access file {path}: the inlet {min(twice)!r} belongs to two workspaces"
+            f"the access file {path}: the inlet {min(shared)!r} belongs to two workspaces"
         )
     for inlet in inlets:
         if inlet in set(Topic) or inlet.endswith(".dlq") or not _TOPIC.fullmatch(inlet):

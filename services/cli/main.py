@@ -27,13 +27,14 @@ _DEPLOYED = ("serve", "migrate", "topics")
 @cache
 def _add_the_rest() -> None:
     """Add the commands that people use. What runs in a deployment does not hold the memory of what they import."""
-    from services.cli import apply, dev, distributed, dlq, doctor, listen, rebuild
+    from services.cli import access, apply, dev, distributed, dlq, doctor, listen, rebuild
     from services.cli.demo import command as demo
     from services.cli.demo import system
 
     app.command("dev")(dev.dev)
     app.command("apply")(apply.apply)
     app.command("listen")(listen.listen)
+    app.add_typer(access.access, name="access")
     app.add_typer(dlq.dlq, name="dlq")
     app.command("doctor")(doctor.doctor)
     app.add_typer(rebuild.scoring, name="scoring")

@@ -19,7 +19,7 @@ _RESERVED = "a reserved range"
 _MULTICAST = "multicast"
 _TUNNEL = "an IPv6 address that hides an IPv4 address"
 
-_FORBIDDEN_V4 = tuple(
+FORBIDDEN_V4 = tuple(
     (IPv4Network(network), reason)
     for network, reason in (
         ("0.0.0.0/8", _THIS_HOST),
@@ -40,7 +40,7 @@ _FORBIDDEN_V4 = tuple(
         ("240.0.0.0/4", _RESERVED),
     )
 )
-_FORBIDDEN_V6 = tuple(
+FORBIDDEN_V6 = tuple(
     (IPv6Network(network), reason)
     for network, reason in (
         ("::1/128", _THIS_HOST),
@@ -85,11 +85,11 @@ def forbidden(ip: str | IPv4Address | IPv6Address, *, allow_loopback: bool) -> s
 
 
 def _reason_v4(ip: IPv4Address) -> str | None:
-    return next((reason for network, reason in _FORBIDDEN_V4 if ip in network), None)
+    return next((reason for network, reason in FORBIDDEN_V4 if ip in network), None)
 
 
 def _reason_v6(ip: IPv6Address) -> str | None:
-    named = next((reason for network, reason in _FORBIDDEN_V6 if ip in network), None)
+    named = next((reason for network, reason in FORBIDDEN_V6 if ip in network), None)
     if named is None and ip not in _GLOBAL_V6:
         return _RESERVED
     return named
