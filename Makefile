@@ -11,6 +11,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 LIFETIMES := lifetimes==0.11.3
 PYTEST := $(BIN)/pytest $(PYTEST_ARGS)
+BUILDER ?= docker
+IMAGE ?= afterword:0.1.0
+BASE ?= docker.io/library/python:$(shell $(BIN)/python -c \
+	'import sys; print("{}.{}".format(*sys.version_info))' 2>/dev/null)-slim-bookworm
 
 ##@ Use
 
@@ -72,6 +76,17 @@ soak: setup ## Two hours with a fault every minute: does anything grow? (SECONDS
 .PHONY: bench
 bench: setup ## Speed against plain baselines, in the same run
 	@$(BIN)/python -m bench
+
+##@ Deploy
+
+.PHONY: wheels
+wheels: setup ## What constraints.txt pins, and Afterword, as wheels in build/wheels
+	@rm -rf build/wheels
+	@$(BIN)/pip wheel --quiet --disable-pip-version-check -c constraints.txt -w build/wheels .
+
+.PHONY: image
+image: wheels ## The one image of all services (BUILDER=docker|podman|buildah IMAGE=... BASE=...)
+	@$(BUILDER) build -f deploy/Dockerfile --build-arg BASE=$(BASE) -t $(IMAGE) .
 
 ##@ Develop
 
