@@ -32,7 +32,6 @@ _KEEPALIVE_SECONDS = (
 _HEADERS = {
     "User-Agent": f"Afterword/{version('afterword')}",
     "Content-Type": "application/json",
-    "Accept": "*/*",
     "Accept-Encoding": "identity",
 }
 
@@ -111,14 +110,18 @@ class WebhookClient:
         try:
             _check(url, self._allow_loopback)
             sent = _merged(extra_headers, headers) if extra_headers else headers
-            async with (
-                asyncio.timeout(timeout_seconds),
-                self._session.post(url, data=body, headers=sent, allow_redirects=False) as response,
-            ):
-                status = response.status
-                if (asked := response.headers.get("Retry-After")) is not None:
-                    wait = retry_after(asked, datetime.now(UTC))
-                await _read_some(response.content, kept)
+            async with asyncio.timeout(timeout_seconds):
+                response = await self._session.post(
+                    url, data=body, headers=sent, allow_redirects=False
+                )
+                try:
+                    status = response.status
+                    if (asked := response.headers.get("Retry-After")) is not None:
+                        wait = retry_after(asked, datetime.now(UTC))
+                    await _read_some(response.content, kept)
+                finally:
+                    if not response.closed:
+                        response.close()
             if 300 <= status <= 399:
                 error = "redirects are not followed: configure the URL that answers itself"
         except TimeoutError:
