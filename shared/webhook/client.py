@@ -4,7 +4,6 @@ The socket itself is made from the address that was checked, whether it came fro
 so there is no moment between the check and the connection in which a name could change.
 """
 
-import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +16,7 @@ from time import perf_counter
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from shared.deadlines import Deadlines
 from shared.webhook.endpoints import check_headers, check_url
 from shared.webhook.failures import sentence
 from shared.webhook.resolver import CheckedResolver, SystemResolver, refuse_forbidden
@@ -47,6 +47,7 @@ class WebhookClient:
     def __init__(self, session: aiohttp.ClientSession, *, allow_loopback: bool) -> None:
         self._session = session
         self._allow_loopback = allow_loopback
+        self._deadlines = Deadlines()
 
     @classmethod
     @asynccontextmanager
@@ -110,7 +111,7 @@ class WebhookClient:
         try:
             _check(url, self._allow_loopback)
             sent = _merged(extra_headers, headers) if extra_headers else headers
-            async with asyncio.timeout(timeout_seconds):
+            async with self._deadlines.within(timeout_seconds):
                 response = await self._session.post(
                     url, data=body, headers=sent, allow_redirects=False
                 )
