@@ -141,11 +141,8 @@ def _check(url: str, allow_loopback: bool) -> None:
 
 async def _read_some(content: aiohttp.StreamReader, kept: bytearray) -> None:
     """Collect the reply up to our limit; what came before a failure stays in `kept`."""
-    while len(kept) < _READ_BYTES:
-        chunk = await content.read(_READ_BYTES - len(kept))
-        if not chunk:
-            return
-        kept += chunk
+    while len(kept) < _READ_BYTES and not content.at_eof():
+        kept += await content.read(_READ_BYTES - len(kept))
 
 
 def _merged(extra: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
