@@ -9,16 +9,17 @@ class Signal:
 
     def __init__(self) -> None:
         self.count = 0
-        self._event = asyncio.Event()
+        self._event: asyncio.Event | None = None
 
     def notify(self) -> None:
         self.count += 1
-        event, self._event = self._event, asyncio.Event()
-        event.set()
+        if self._event is not None:
+            self._event.set()
+            self._event = None
 
     async def wait(self, seen: int, timeout_seconds: float) -> None:
         """Return when the count has passed `seen`, at the latest after the timeout."""
         if self.count == seen:
-            event = self._event
+            event = self._event = self._event or asyncio.Event()
             with suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), timeout_seconds)

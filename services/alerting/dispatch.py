@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.5
 _CLAIM_AT_ONCE = 200
 _HELD_AT_ONCE = 400  # bodies are held in memory
 _RECORD_AT_ONCE = 200
-_GATHER_SECONDS = 0.02
+_GATHER_SECONDS = 0.05  # a crash meanwhile sends these again; a transaction for fewer costs more
 _SPARE_SECONDS = 5.0
 
 
@@ -149,18 +149,35 @@ class Dispatcher:
             self._ready.append(queue)
 
     def _start(self, group: asyncio.TaskGroup) -> None:
-        """Send one of each queue in turn, as long as there is room in the process."""
-        while self._ready and self._sending < self._settings.deliveries_in_flight:
+        """Start senders as long as there is something to send and room in the process."""
+        while self._sending < self._settings.deliveries_in_flight and (taken := self._take()):
+            self._sending += 1
+            group.create_task(self._send_on(group, *taken))
+
+    async def _send_on(self, group: asyncio.TaskGroup, queue: Queue, leased: Leased) -> None:
+        """Send one of each queue in turn until none may be sent."""
+        taken: tuple[Queue, Leased] | None = (queue, leased)
+        try:
+            while taken is not None:
+                await self._send(*taken)
+                taken = self._take()
+                self._start(group)
+        finally:
+            self._sending -= 1
+
+    def _take(self) -> tuple[Queue, Leased] | None:
+        """The next delivery to send, with its queue, which counts it as being sent."""
+        while self._ready:
             queue = self._ready.popleft()
             queue.listed = False
-            if not queue.waiting:
-                continue
-            queue.sending += 1
-            self._sending += 1
-            group.create_task(self._send(group, queue, queue.waiting.popleft()))
-            self._enlist(queue)
+            if queue.waiting:
+                queue.sending += 1
+                leased = queue.waiting.popleft()
+                self._enlist(queue)
+                return queue, leased
+        return None
 
-    async def _send(self, group: asyncio.TaskGroup, queue: Queue, leased: Leased) -> None:
+    async def _send(self, queue: Queue, leased: Leased) -> None:
         waited = monotonic() - leased.since
         at = leased.at + timedelta(seconds=waited)
         reply: Reply | None = None
@@ -171,12 +188,10 @@ class Dispatcher:
                 queue.pace = queue.pace.after(reply)
         finally:
             queue.sending -= 1
-            self._sending -= 1
         turn = Turn(leased.claimed, at, reply, outcome(reply) if reply else None)
         (self._arrived if turn.outcome == "delivered" else self._others).append(turn)
         self._ended.notify()
         self._enlist(queue)
-        self._start(group)
 
     def _in_time(self, waited: float) -> bool:
         """Whether the lease outlasts an attempt that starts now."""

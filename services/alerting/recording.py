@@ -1,4 +1,7 @@
-"""Writes down what came of attempts: what arrived without a look at it, all else by what its delivery stands at."""
+"""Writes down what came of attempts: what arrived without a look at it, all else by what its delivery stands at.
+
+A delivery that was deleted meanwhile stays so, and nothing is written of its attempts.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -38,7 +41,7 @@ async def record_arrived(tx: Tx, turns: Sequence[Turn]) -> None:
     made = [
         _attempt(turn, turn.reply, numbers[turn.claimed.key])
         for turn in turns
-        if turn.reply is not None
+        if turn.reply is not None and turn.claimed.key in numbers
     ]
     await store.add_attempts(tx, made)
 
@@ -60,7 +63,9 @@ async def record_others(tx: Tx, turns: Sequence[Turn], jitter: Callable[[], floa
     rows = {(row.workspace, row.id): dict(row._mapping) for row in locked}
     made: list[dict[str, Any]] = []
     for turn in turns:
-        row = rows[turn.claimed.key]
+        row = rows.get(turn.claimed.key)
+        if row is None:
+            continue
         row["leased_until"] = None
         if turn.reply is not None:
             row |= _after(row, turn.reply, at, jitter())

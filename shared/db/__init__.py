@@ -1,6 +1,6 @@
 """The database of one service; the only place that knows whether it is PostgreSQL or SQLite."""
 
-from shared.db.bulk import Upsert, delete, insert, load, lock
+from shared.db.bulk import Upsert, delete, insert, load, lock, update
 from shared.db.due import Due
 from shared.db.engine import Database, Tx, now, open_database, wake
 from shared.db.keys import key_rows, key_values
@@ -25,5 +25,6 @@ __all__ = [
     "lock",
     "now",
     "open_database",
+    "update",
     "wake",
 ]

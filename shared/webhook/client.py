@@ -4,7 +4,6 @@ The socket itself is made from the address that was checked, whether it came fro
 so there is no moment between the check and the connection in which a name could change.
 """
 
-import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +16,7 @@ from time import perf_counter
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
+from shared.deadlines import Deadlines
 from shared.webhook.endpoints import check_headers, check_url
 from shared.webhook.failures import sentence
 from shared.webhook.resolver import CheckedResolver, SystemResolver, refuse_forbidden
@@ -32,7 +32,6 @@ _KEEPALIVE_SECONDS = (
 _HEADERS = {
     "User-Agent": f"Afterword/{version('afterword')}",
     "Content-Type": "application/json",
-    "Accept": "*/*",
     "Accept-Encoding": "identity",
 }
 
@@ -48,6 +47,7 @@ class WebhookClient:
     def __init__(self, session: aiohttp.ClientSession, *, allow_loopback: bool) -> None:
         self._session = session
         self._allow_loopback = allow_loopback
+        self._deadlines = Deadlines()
 
     @classmethod
     @asynccontextmanager
@@ -111,14 +111,18 @@ class WebhookClient:
         try:
             _check(url, self._allow_loopback)
             sent = _merged(extra_headers, headers) if extra_headers else headers
-            async with (
-                asyncio.timeout(timeout_seconds),
-                self._session.post(url, data=body, headers=sent, allow_redirects=False) as response,
-            ):
-                status = response.status
-                if (asked := response.headers.get("Retry-After")) is not None:
-                    wait = retry_after(asked, datetime.now(UTC))
-                await _read_some(response.content, kept)
+            async with self._deadlines.within(timeout_seconds):
+                response = await self._session.post(
+                    url, data=body, headers=sent, allow_redirects=False
+                )
+                try:
+                    status = response.status
+                    if (asked := response.headers.get("Retry-After")) is not None:
+                        wait = retry_after(asked, datetime.now(UTC))
+                    await _read_some(response.content, kept)
+                finally:
+                    if not response.closed:
+                        response.close()
             if 300 <= status <= 399:
                 error = "redirects are not followed: configure the URL that answers itself"
         except TimeoutError:
@@ -137,11 +141,8 @@ def _check(url: str, allow_loopback: bool) -> None:
 
 async def _read_some(content: aiohttp.StreamReader, kept: bytearray) -> None:
     """Collect the reply up to our limit; what came before a failure stays in `kept`."""
-    while len(kept) < _READ_BYTES:
-        chunk = await content.read(_READ_BYTES - len(kept))
-        if not chunk:
-            return
-        kept += chunk
+    while len(kept) < _READ_BYTES and not content.at_eof():
+        kept += await content.read(_READ_BYTES - len(kept))
 
 
 def _merged(extra: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:

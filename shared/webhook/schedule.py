@@ -1,10 +1,9 @@
 """Decides what a reply to a webhook means and when the next attempt is due; pure."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 RETRY_SCHEDULE: tuple[timedelta, ...] = (
     timedelta(0),
@@ -28,8 +27,7 @@ _SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 Outcome = Literal["delivered", "retry", "gone"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What came of one attempt; a receiver that sent its status and then broke off has both.
 
     `error` is None exactly when an HTTP answer, no redirect, was read to its end or to our limit.

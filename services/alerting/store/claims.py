@@ -11,7 +11,7 @@ from services.alerting.definitions import ENDPOINT
 from services.alerting.rules.sending import Room
 from services.alerting.store.endpoints import Endpoint, EndpointKey, load_targets
 from services.alerting.tables import attempts, definitions, deliveries, messages
-from shared.db import Prepared, Tx, Upsert, UtcDateTime, insert, load, now
+from shared.db import Prepared, Tx, Upsert, UtcDateTime, insert, load, now, update
 
 _CHANGED = (
     "state",
@@ -22,10 +22,17 @@ _CHANGED = (
     "leased_until",
     "changed_at",
 )
-_ARRIVED = Upsert(
-    ("workspace", "id"),
-    replace=("state", "reason", "leased_until", "changed_at"),
-    add=("attempts", "spent"),
+_ARRIVED = (
+    sa.update(deliveries)
+    .values(
+        state="delivered",
+        reason=None,
+        attempts=deliveries.c.attempts + 1,
+        spent=deliveries.c.spent + 1,
+        leased_until=None,
+        changed_at=sa.bindparam("at", type_=UtcDateTime),
+    )
+    .returning(deliveries.c.workspace, deliveries.c.id, deliveries.c.attempts)
 )
 _MOST_ARMS = 32
 DeliveryKey = tuple[str, str]
@@ -38,7 +45,6 @@ class Claimed(NamedTuple):
     workspace: str
     id: str
     message: str
-    type: str
     body: bytes
     target: Endpoint
     secrets: tuple[str, ...]
@@ -145,39 +151,17 @@ def _claiming(arms: int) -> Prepared:
             )
         )
         .values(leased_until=sa.bindparam("until", type_=UtcDateTime))
-        .returning(d.workspace, d.id, d.endpoint, d.message, d.type)
+        .returning(d.workspace, d.id, d.endpoint, d.message)
     )
 
 
 async def save_arrived(tx: Tx, arrived: Iterable[Claimed], at: datetime) -> dict[DeliveryKey, int]:
     """Write that these deliveries, each given once, did arrive, whatever had become of them meanwhile; the number of
-    the attempt for each.
-
-    They exist, so each row is written over what is there. Nothing is read before, as it would have to be for any
-    other end of an attempt.
-    """
-    rows = [
-        {
-            "workspace": one.workspace,
-            "id": one.id,
-            "endpoint": one.target.id,
-            "message": one.message,
-            "type": one.type,
-            "state": "delivered",
-            "reason": None,
-            "attempts": 1,
-            "spent": 1,
-            "due_at": at,
-            "leased_until": None,
-            "created_at": at,
-            "changed_at": at,
-        }
-        for one in sorted(arrived, key=lambda one: one.place)
-    ]
-    written = await insert(
-        tx, deliveries, rows, upsert=_ARRIVED, returning=("workspace", "id", "attempts")
-    )
-    return {(row.workspace, row.id): row.attempts for row in written}
+    the attempt for each that still stands."""
+    d = deliveries.c
+    keys = sorted(one.place for one in arrived)
+    written = await update(tx, _ARRIVED, [d.workspace, d.endpoint, d.id], keys, at=at)
+    return {(workspace, id): number for workspace, id, number in written}
 
 
 async def lock_deliveries(tx: Tx, some: Iterable[Claimed]) -> list[Any]:
@@ -199,14 +183,16 @@ async def add_attempts(tx: Tx, made: Sequence[dict[str, Any]]) -> None:
 
 
 async def _with_bodies(tx: Tx, rows: Sequence[Any], at: datetime) -> list[Claimed]:
-    targets = await load_targets(tx, [(row.workspace, row.endpoint) for row in rows], at)
+    targets = await load_targets(
+        tx, {(workspace, endpoint) for workspace, _, endpoint, _ in rows}, at
+    )
     m = messages.c
-    keys = sorted({(row.workspace, row.message) for row in rows})
+    keys = sorted({(workspace, message) for workspace, _, _, message in rows})
     found = await load(tx, [m.workspace, m.id, m.body], [m.workspace, m.id], keys)
     bodies = {(workspace, id): bytes(body) for workspace, id, body in found}
     claimed = []
-    for workspace, id, endpoint, message, type in rows:
+    for workspace, id, endpoint, message in rows:
         if target := targets.get((workspace, endpoint)):
             body = bodies[workspace, message]
-            claimed.append(Claimed(workspace, id, message, type, body, *target))
+            claimed.append(Claimed(workspace, id, message, body, *target))
     return claimed

@@ -1,11 +1,14 @@
 """Deliveries claimed, and attempts written down while they did not stand still, on both databases."""
 
-from dataclasses import replace
 from typing import Any
+
+import pytest
+import sqlalchemy as sa
 
 from services.alerting.recording import Turn, once, record_arrived, record_others
 from services.alerting.rules.sending import Room
 from services.alerting.store.claims import Claimed, claim, lanes_due
+from services.alerting.tables import attempts, deliveries
 from shared.db import now
 from shared.webhook import Reply, outcome
 from tests.integration.alerting.conftest import Alerting
@@ -64,6 +67,21 @@ async def test_what_failed_after_its_endpoint_was_deleted_stays_cancelled(
     assert [(a["number"], a["status"]) for a in found["log"]] == [(1, 500)]
 
 
+@pytest.mark.parametrize("reply", [ARRIVED, FAILED, None])
+async def test_a_delivery_that_was_deleted_meanwhile_stays_so(
+    alerting: Alerting, reply: Reply | None
+) -> None:
+    kept, gone = await under_way(alerting, 2)
+    turns = [await turn(alerting, one, reply) for one in (kept, gone)]
+    async with alerting.database.begin() as tx:
+        await tx.execute(sa.delete(deliveries).where(deliveries.c.id == gone.id))
+    await record(alerting, *turns)
+    assert [one["id"] for one in await alerting.deliveries()] == [kept.id]
+    async with alerting.database.read() as tx:
+        made = set(await tx.scalars(sa.select(attempts.c.delivery)))
+    assert made == ({kept.id} if reply else set())
+
+
 async def test_each_attempt_stands_in_the_log_with_its_number(alerting: Alerting) -> None:
     some = await under_way(alerting, 3)
     failed = [await turn(alerting, one, FAILED) for one in some]
@@ -81,7 +99,7 @@ async def test_each_attempt_stands_in_the_log_with_its_number(alerting: Alerting
 async def test_a_delivery_that_was_made_twice_before_it_was_recorded(alerting: Alerting) -> None:
     [claimed] = await under_way(alerting)
     first = await turn(alerting, claimed, ARRIVED)
-    turns = [first, first._replace(reply=replace(ARRIVED, status=200))]
+    turns = [first, first._replace(reply=ARRIVED._replace(status=200))]
     assert once(turns) == [first]
     for each in turns:
         await record(alerting, *once([each]))

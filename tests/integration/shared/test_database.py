@@ -24,6 +24,7 @@ from shared.db import (
     lock,
     now,
     open_database,
+    update,
     wake,
 )
 from shared.errors import StartupError, Unavailable
@@ -163,6 +164,27 @@ async def test_rows_are_deleted_by_their_keys(database: Database) -> None:
         await delete(tx, things, by, [])
         left = await load(tx, things, [things.c.workspace], [("acme",)])
     assert [row.id for row in left] == ["b"]
+
+
+async def test_rows_are_updated_by_their_keys_and_none_is_made(database: Database) -> None:
+    c = things.c
+    more = (
+        sa.update(things)
+        .values(count=c.count + sa.bindparam("more"), leased_until=sa.bindparam("until"))
+        .returning(c.id, c.count)
+    )
+    keys = [("acme", "a"), ("acme", "c"), ("acme", "x"), ("other", "b")]
+    async with database.begin() as tx:
+        await insert(tx, things, [thing("a"), thing("b"), thing("c", count=4)])
+        changed = await update(tx, more, [c.workspace, c.id], keys, more=2, until=LONG_AGO)
+        assert await update(tx, more, [c.workspace, c.id], [], more=2, until=LONG_AGO) == []
+        stored = await load(tx, things, [c.workspace], [("acme",)])
+    assert {tuple(row) for row in changed} == {("a", 3), ("c", 6)}
+    assert {row.id: (row.count, row.leased_until) for row in stored} == {
+        "a": (3, LONG_AGO),
+        "b": (1, None),
+        "c": (6, LONG_AGO),
+    }
 
 
 async def test_a_statement_is_prepared_once_for_any_number_of_texts(database: Database) -> None:
