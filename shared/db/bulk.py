@@ -1,4 +1,4 @@
-"""Whole batches in one statement: insert, upsert, load, delete and lock by key; both dialects in one place.
+"""Whole batches in one statement: insert, upsert, load, update, delete and lock by key; both dialects in one place.
 
 PostgreSQL takes a batch as one array per column (`unnest`), so that a statement's text, and with it its plan,
 does not depend on the size of the batch; SQLite takes chunks of VALUES.
@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from shared.db import postgresql
+from shared.db.days import is_within, within
 from shared.db.engine import Tx, encode_json
 from shared.db.keys import key_rows, key_values
-from shared.db.prepared import POSTGRESQL
+from shared.db.prepared import POSTGRESQL, Prepared
 from shared.db.types import UtcDateTime
 
 _SQLITE_VARIABLES = 30_000
@@ -82,8 +83,9 @@ async def load(
         return []
     wanted = columns.c if isinstance(columns, sa.Table) else columns
     if tx.dialect.name == "postgresql":
-        sql = _by_arrays(tuple(wanted), tuple(by), lock)
-        return await postgresql.fetch(tx, sql, list(zip(*keys, strict=True)))
+        bounds = within(by, keys)
+        sql = _by_arrays(tuple(wanted), tuple(by), lock, bool(bounds))
+        return await postgresql.fetch(tx, sql, [*zip(*keys, strict=True), *bounds.values()])
     statement = _by_json(tuple(wanted), tuple(by))
     return list((await tx.execute(statement, key_values("sqlite", keys))).all())
 
@@ -107,6 +109,22 @@ async def lock(
     return await load(
         tx, columns or by, by, [key for key in ordered if key not in first], lock=True
     )
+
+
+async def update(
+    tx: Tx,
+    table: sa.Table,
+    by: Sequence[sa.Column[Any]],
+    keys: Sequence[tuple[Any, ...]],
+    values: Mapping[str, Any],
+) -> list[Any]:
+    """Write the same values into the rows whose `by` columns equal one of the keys, and return these rows, whole."""
+    if not keys:
+        return []
+    dialect = tx.dialect.name
+    bounds = within(by, keys) if dialect == "postgresql" else {}
+    statement = _update(dialect, table, tuple(by), tuple(values), bool(bounds))
+    return await statement.rows(tx, **key_values(dialect, keys), **values, **bounds)
 
 
 async def delete(
@@ -150,14 +168,36 @@ def _same(value: Any) -> Any:
 
 @lru_cache(maxsize=512)
 def _by_arrays(
-    wanted: tuple[sa.ColumnElement[Any], ...], by: tuple[sa.Column[Any], ...], lock: bool
+    wanted: tuple[sa.ColumnElement[Any], ...],
+    by: tuple[sa.Column[Any], ...],
+    lock: bool,
+    bounded: bool,
 ) -> str:
     """PostgreSQL's statement of `load`; building it costs more than running it, so it is built once."""
     sought, matches = _sought(by)
+    if bounded:
+        matches = sa.and_(matches, is_within(by))
     statement = sa.select(*wanted).join(sought, matches)
     if lock:
         statement = statement.order_by(*by).with_for_update(of=by[0].table)
     return str(statement.compile(dialect=POSTGRESQL))
+
+
+@lru_cache(maxsize=64)
+def _update(
+    dialect: str,
+    table: sa.Table,
+    by: tuple[sa.Column[Any], ...],
+    names: tuple[str, ...],
+    bounded: bool,
+) -> Prepared:
+    if dialect == "postgresql":
+        _, wanted = _sought(by)
+        wanted = sa.and_(wanted, is_within(by)) if bounded else wanted
+    else:
+        wanted = sa.tuple_(*by).in_(sa.select(*key_rows(dialect, by).c))
+    values = {name: sa.bindparam(name, type_=table.c[name].type) for name in names}
+    return Prepared(sa.update(table).where(wanted).values(values).returning(*table.c))
 
 
 @lru_cache(maxsize=64)
