@@ -88,6 +88,21 @@ DELIVERY_SECONDS = Histogram(
     ["service"],
     buckets=_SECONDS,
 )
+RETENTION_ROWS_DELETED = Counter(
+    "afterword_retention_rows_deleted_total",
+    "Rows deleted one by one because they had been kept for long enough",
+    ["service", "data"],
+)
+RETENTION_RANGES_DROPPED = Counter(
+    "afterword_retention_ranges_dropped_total",
+    "Ranges of days dropped whole because they had been kept for long enough",
+    ["service", "data"],
+)
+RETENTION_OLDEST_DAY = Gauge(
+    "afterword_retention_oldest_day_timestamp_seconds",
+    "When the oldest day began of which something is kept, in seconds since 1970",
+    ["service", "data"],
+)
 
 
 def configure_logging(level: str = "info", *, json: bool = True) -> None:

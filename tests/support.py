@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -42,6 +44,17 @@ def write_access(
     }
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return {name: key for name, (key, _) in keys.items()}
+
+
+def days_ago(days: float) -> datetime:
+    """That long before now."""
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def id_of(at: datetime) -> str:
+    """An id (uuid7) that is made at that time."""
+    bits = int(at.timestamp() * 1_000) << 80 | uuid.uuid4().int & (1 << 80) - 1
+    return str(uuid.UUID(int=bits & ~(0xF << 76) | 7 << 76))
 
 
 async def eventually(

@@ -9,6 +9,7 @@ from services.alerting.api import context, routers
 from services.alerting.api.checks import checks
 from services.alerting.dispatch import Dispatcher
 from services.alerting.settings import Settings
+from services.alerting.store.retention import kept
 from services.alerting.tables import leases, outbox
 from services.alerting.worker import Judge
 from shared.auth import Access
@@ -17,6 +18,8 @@ from shared.http.app import create_app
 from shared.http.serve import Service
 from shared.log import Log
 from shared.operations import operation_routes
+from shared.retention import Retention
+from shared.retention_routes import retention_checks, retention_routes
 from shared.runtime import consume, open_ground, relay
 from shared.schema import Schema
 from shared.webhook.client import WebhookClient
@@ -38,14 +41,18 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         dispatcher = Dispatcher(ground.database, client, settings, SystemRandom().random)
         await consume(ground, {Topic.RESPONSES: Subscription(Judge(ground.database).handle)})
         relay(ground, outbox, leases)
-        ground.work.append(dispatcher.run)
+        retention = Retention(ground.database, leases, kept(settings.retain_deliveries_days))
+        ground.work += [dispatcher.run, retention.run]
         app = create_app(
             "alerting",
             access=access,
             context=context(ground.database),
             routers=[
                 *routers(ground.database, settings),
-                operation_routes(ground, outbox, checks=checks(ground.database)),
+                operation_routes(
+                    ground, outbox, checks=retention_checks(checks(ground.database), retention)
+                ),
+                retention_routes(ground.service, retention),
             ],
             health=ground.health,
         )

@@ -19,3 +19,9 @@ class Settings(shared.settings.Settings):
     deliveries_in_flight: int = Field(
         180, description="Webhook attempts under way at once in one process", ge=1, le=190
     )
+    retain_deliveries_days: int = Field(
+        90,
+        description="How long deliveries are kept after their last change, with bodies and attempts; 0 is for ever",
+        ge=0,
+        le=36_500,
+    )

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from shared.db import Json, UtcDateTime
+from shared.db import Json, UtcDateTime, cut_by
 from shared.definitions.store import definitions_table
 from shared.leases import lease_table
 from shared.outbox import outbox_table
@@ -63,6 +63,7 @@ messages = sa.Table(
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    info=cut_by("id"),
 )
 """What is sent, rendered once: the same webhook-id always comes with the same bytes."""
 
@@ -117,4 +118,5 @@ attempts = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("duration_ms", sa.Integer, nullable=False),
+    info=cut_by("delivery"),
 )

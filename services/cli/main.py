@@ -27,7 +27,17 @@ _DEPLOYED = ("serve", "migrate", "topics")
 @cache
 def _add_the_rest() -> None:
     """Add the commands that people use. What runs in a deployment does not hold the memory of what they import."""
-    from services.cli import access, apply, dev, distributed, dlq, doctor, listen, rebuild
+    from services.cli import (
+        access,
+        apply,
+        dev,
+        distributed,
+        dlq,
+        doctor,
+        listen,
+        rebuild,
+        retention,
+    )
     from services.cli.demo import command as demo
     from services.cli.demo import system
 
@@ -37,6 +47,7 @@ def _add_the_rest() -> None:
     app.add_typer(access.access, name="access")
     app.add_typer(dlq.dlq, name="dlq")
     app.command("doctor")(doctor.doctor)
+    app.command("retention")(retention.retention)
     app.add_typer(rebuild.scoring, name="scoring")
     app.command("dev-distributed")(distributed.dev_distributed)
     app.command("demo")(demo.demo)

@@ -18,6 +18,7 @@ from services.trigger.release import Releases
 from services.trigger.settings import Settings
 from services.trigger.store.decisions import RELEASE
 from services.trigger.store.invitations import SEND
+from services.trigger.store.retention import kept
 from services.trigger.store.rulebooks import Rulebooks
 from services.trigger.tables import leases, outbox
 from services.trigger.worker import Handlers
@@ -28,6 +29,8 @@ from shared.http.app import create_app
 from shared.http.serve import Service, Work
 from shared.log import Log
 from shared.operations import operation_routes
+from shared.retention import Retention
+from shared.retention_routes import retention_checks, retention_routes
 from shared.runtime import Ground, consume, open_ground, relay
 from shared.schema import Schema
 from shared.signals import Signal
@@ -61,16 +64,21 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         sender = Sender(
             ground.database, client, settings.send_timeout_seconds, settings.send_concurrency
         )
+        retention = Retention(ground.database, leases, kept(settings.retain_decisions_days))
         ground.work += [
             *_due_work(ground, handlers, sender, settings),
             watch.run,
+            retention.run,
         ]
         context = Context(ground.database, settings)
         routers = [
             *routes(context),
             decisions.router,
             invitations.router,
-            operation_routes(ground, outbox, checks=checks(ground.database)),
+            operation_routes(
+                ground, outbox, checks=retention_checks(checks(ground.database), retention)
+            ),
+            retention_routes(ground.service, retention),
         ]
         app = create_app(
             "trigger", access=access, context=context, routers=routers, health=ground.health

@@ -9,6 +9,7 @@ from services.trigger.invitations import Made
 from services.trigger.occasions import Occasion, snapshot_of, with_customer
 from services.trigger.rulebook import Rulebook, Trigger
 from services.trigger.rules import decide
+from services.trigger.settings import EVENTS_KEPT_DAYS
 from services.trigger.store import customers, decisions, events, housekeeping, invitations
 from services.trigger.store.decisions import DECIDED
 from services.trigger.store.situation import look
@@ -17,8 +18,7 @@ from services.trigger.worker import Handlers, count, moment_of
 from shared import crash
 from shared.db import now, wake
 
-EVENTS_KEPT: Final = timedelta(days=40)
-"""Longer than the log and the dead letters keep them, so that nothing that comes back is new."""
+EVENTS_KEPT: Final = timedelta(days=EVENTS_KEPT_DAYS)
 _TAIL_RECORDS = 100
 
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from shared.db import Json, UtcDateTime
+from shared.db import Json, UtcDateTime, cut_by
 from shared.definitions.store import copies_table, definitions_table
 from shared.leases import lease_table
 from shared.outbox import outbox_table
@@ -115,7 +115,7 @@ decisions = sa.Table(
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("due_at", UtcDateTime),
     sa.Column("leased_until", UtcDateTime),
-    sa.Index("decisions_once", "workspace", "event", "source", "trigger", unique=True),
+    sa.Index("decisions_once", "workspace", "event", "source", "trigger"),
     sa.Index("decisions_by_customer", "workspace", "customer", "id"),
     sa.Index("decisions_by_trigger", "workspace", "trigger", "id"),
     sa.Index(
@@ -139,9 +139,10 @@ decisions = sa.Table(
         postgresql_where=sa.text("outcome = 'pending'"),
         sqlite_where=sa.text("outcome = 'pending'"),
     ),
+    info=cut_by("id"),
 )
-"""One row per event and trigger. `snapshot` (the transaction, the customer and the dimensions as they were) is
-kept where there is, or may yet be, an invitation."""
+"""One row per event and trigger: the claim in `seen` sees to that. `snapshot` (the transaction, the customer and the
+dimensions as they were) is kept where there is, or may yet be, an invitation."""
 
 holds = sa.Table(
     "holds",

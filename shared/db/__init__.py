@@ -1,6 +1,7 @@
 """The database of one service; the only place that knows whether it is PostgreSQL or SQLite."""
 
 from shared.db.bulk import Upsert, delete, insert, load, lock, update
+from shared.db.days import cut_by
 from shared.db.due import Due
 from shared.db.engine import Database, Tx, now, open_database, wake
 from shared.db.keys import key_rows, key_values
@@ -17,6 +18,7 @@ __all__ = [
     "Upsert",
     "UtcDateTime",
     "among",
+    "cut_by",
     "delete",
     "insert",
     "key_rows",

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from shared.db import postgresql
+from shared.db.days import is_within, within
 from shared.db.engine import Tx, encode_json
 from shared.db.keys import key_rows, key_values
 from shared.db.prepared import POSTGRESQL, Prepared
@@ -82,8 +83,9 @@ async def load(
         return []
     wanted = columns.c if isinstance(columns, sa.Table) else columns
     if tx.dialect.name == "postgresql":
-        sql = _by_arrays(tuple(wanted), tuple(by), lock)
-        return await postgresql.fetch(tx, sql, list(zip(*keys, strict=True)))
+        bounds = within(by, keys)
+        sql = _by_arrays(tuple(wanted), tuple(by), lock, bool(bounds))
+        return await postgresql.fetch(tx, sql, [*zip(*keys, strict=True), *bounds.values()])
     statement = _by_json(tuple(wanted), tuple(by))
     return list((await tx.execute(statement, key_values("sqlite", keys))).all())
 
@@ -103,8 +105,9 @@ async def update(
     if not keys:
         return []
     dialect = tx.dialect.name
-    prepared = _update_by_keys(dialect, statement, tuple(by))
-    return await prepared.rows(tx, **key_values(dialect, keys), **values)
+    bounds = within(by, keys) if dialect == "postgresql" else {}
+    prepared = _update(dialect, statement, tuple(by), bool(bounds))
+    return await prepared.rows(tx, **key_values(dialect, keys), **values, **bounds)
 
 
 async def lock(
@@ -169,10 +172,15 @@ def _same(value: Any) -> Any:
 
 @lru_cache(maxsize=512)
 def _by_arrays(
-    wanted: tuple[sa.ColumnElement[Any], ...], by: tuple[sa.Column[Any], ...], lock: bool
+    wanted: tuple[sa.ColumnElement[Any], ...],
+    by: tuple[sa.Column[Any], ...],
+    lock: bool,
+    bounded: bool,
 ) -> str:
     """PostgreSQL's statement of `load`; building it costs more than running it, so it is built once."""
     sought, matches = _sought(by)
+    if bounded:
+        matches = sa.and_(matches, is_within(by))
     statement = sa.select(*wanted).join(sought, matches)
     if lock:
         statement = statement.order_by(*by).with_for_update(of=by[0].table)
@@ -180,10 +188,14 @@ def _by_arrays(
 
 
 @lru_cache(maxsize=64)
-def _update_by_keys(dialect: str, statement: sa.Update, by: tuple[sa.Column[Any], ...]) -> Prepared:
+def _update(
+    dialect: str, statement: sa.Update, by: tuple[sa.Column[Any], ...], bounded: bool
+) -> Prepared:
     if dialect == "postgresql":
-        _, matches = _sought(by)
-        return Prepared(statement.where(matches))
+        _, wanted = _sought(by)
+        return Prepared(
+            statement.where(wanted, is_within(by)) if bounded else statement.where(wanted)
+        )
     return Prepared(statement.where(sa.tuple_(*by).in_(sa.select(*key_rows(dialect, by).c))))
 
 

@@ -6,13 +6,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from shared.db.bulk import update
 from shared.db.engine import Tx, now
-from shared.db.prepared import Prepared
+from shared.db.prepared import Prepared, moment
 from shared.db.types import UtcDateTime
 
 
 class Due:
-    """The rows of a table that wait for their time; `order_by` says which are claimed first, by default the oldest."""
+    """The rows of a table that wait for their time; `order_by` says which are claimed first, by default the oldest.
+
+    With `at_most`, that many are claimed at once and the statement has no parameter: PostgreSQL keeps its plan. A plan
+    for a table in ranges of days costs more than what it finds.
+    """
 
     def __init__(
         self,
@@ -22,27 +27,33 @@ class Due:
         leased_until: sa.Column[Any],
         where: sa.ColumnElement[bool],
         order_by: Sequence[sa.ColumnElement[Any]] = (),
+        at_most: int | None = None,
     ) -> None:
-        at = sa.bindparam("at", type_=UtcDateTime)
-        keys = list(table.primary_key.columns)
-        picked = (
-            sa.select(*keys)
+        at = moment("at")
+        rows = sa.bindparam("rows", type_=sa.Integer)
+        self._keys = tuple(table.primary_key.columns)
+        end = sa.bindparam("end_of_lease", type_=UtcDateTime)
+        self._lease = sa.update(table).values({leased_until: end}).returning(*table.c)
+        self._at_most = at_most
+        self._pick = Prepared(
+            sa.select(*self._keys)
             .where(where, due <= at, sa.or_(leased_until.is_(None), leased_until <= at))
             .order_by(*(order_by or (due,)))
-            .limit(sa.bindparam("rows", type_=sa.Integer))
+            .limit(rows if at_most is None else sa.literal_column(str(at_most)))
             .with_for_update(skip_locked=True)
         )
-        leased = {leased_until.name: sa.bindparam("until", type_=UtcDateTime)}
-        self._claim = Prepared(
-            sa.update(table).where(sa.tuple_(*keys).in_(picked)).values(leased).returning(*table.c)
-        )
 
-    async def claim(self, tx: Tx, *, limit: int, lease_seconds: float) -> list[Any]:
+    async def claim(self, tx: Tx, *, lease_seconds: float, limit: int | None = None) -> list[Any]:
         """Lease up to `limit` rows that are due and not leased, skipping what another worker holds.
 
         The caller does its work outside this transaction and records it before the lease ends; rows of a worker
         that died are due again when their lease has passed. Times are the database's.
         """
         at = await now(tx)
-        until = at + timedelta(seconds=lease_seconds)
-        return await self._claim.rows(tx, at=at, until=until, rows=limit)
+        values: dict[str, Any] = {} if tx.dialect.name == "postgresql" else {"at": at}
+        if self._at_most is None:
+            values["rows"] = limit
+        picked = [tuple(row) for row in await self._pick.rows(tx, **values)]
+        # In a second statement, for one that is given the keys can leave out the ranges that none of them is in.
+        end = at + timedelta(seconds=lease_seconds)
+        return await update(tx, self._lease, self._keys, picked, end_of_lease=end)

@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from shared.db import postgresql
 from shared.db.engine import Tx
+from shared.db.types import UtcDateTime
 
 POSTGRESQL: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
 
@@ -52,6 +53,28 @@ def _among_sqlite(element: among, compiler: Any, **kw: Any) -> str:
     texts = compiler.process(element.texts, **kw)
     column = compiler.process(element.column, **kw)
     return f"{column} IN (SELECT value FROM json_each({texts}))"  # noqa: S608 - compiled clauses
+
+
+class moment(ColumnElement[Any]):  # noqa: N801 - an SQL expression, named as one
+    """`moment("at")`: the time of the statement by PostgreSQL's clock; on SQLite, which has none that is as exact, the
+    time bound as `at`."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, name: str) -> None:
+        self.bound = sa.bindparam(name, type_=UtcDateTime)
+
+
+@compiles(moment, "postgresql")
+def _moment_postgresql(element: moment, compiler: Any, **kw: Any) -> str:
+    return "statement_timestamp()"
+
+
+@compiles(moment, "sqlite")
+def _moment_sqlite(element: moment, compiler: Any, **kw: Any) -> str:
+    text: str = compiler.process(element.bound, **kw)
+    return text
 
 
 class Prepared:

@@ -99,6 +99,8 @@ async def get(id: str, principal: Reader, context: Reached) -> DeliveryWithAttem
         attempts = await store.list_attempts(tx, principal.workspace, id)
         body = await store.get_body(tx, principal.workspace, row.message)
         endpoint = await get_endpoint(tx, principal.workspace, row.endpoint)
+    if body is None:
+        raise not_found("delivery", id)
     paused = {endpoint.id} if endpoint and endpoint.state == "paused" else set()
     made = [AttemptJson(**{n: a._mapping[n] for n in AttemptJson.model_fields}) for a in attempts]
     return DeliveryWithAttempts(**delivery_fields(row, paused), body=json.loads(body), log=made)
@@ -114,7 +116,10 @@ async def replay(id: str, principal: Writer, context: Reached) -> DeliveryJson:
         endpoint = await hold_endpoint(tx, principal.workspace, row.endpoint)
         if endpoint is None:
             raise Problem(409, "endpoint-deleted", f"The endpoint {row.endpoint!r} was deleted.")
-        await store.replay_one(tx, principal.workspace, id, principal.id)
+        if await store.get_body(tx, principal.workspace, row.message) is None:
+            raise Problem(409, "body-gone", "What it carried is not kept any longer.")
+        if not await store.replay_one(tx, principal.workspace, id, principal.id):
+            raise not_found("delivery", id)
         row = await store.read_back(tx, principal.workspace, id)
     log.info("delivery_replayed", workspace=principal.workspace, delivery=id, by=principal.id)
     return DeliveryJson(

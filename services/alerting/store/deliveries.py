@@ -98,11 +98,12 @@ async def list_attempts(tx: Tx, workspace: str, delivery: str) -> Sequence[sa.Ro
     return (await tx.execute(statement.order_by(a.number))).all()
 
 
-async def get_body(tx: Tx, workspace: str, message: str) -> bytes:
-    """The bytes that are sent under this webhook-id."""
+async def get_body(tx: Tx, workspace: str, message: str) -> bytes | None:
+    """The bytes that are sent under this webhook-id, None once they have been let go of."""
     m = messages.c
     statement = sa.select(m.body).where(m.workspace == workspace, m.id == message)
-    return bytes((await tx.execute(statement)).scalar_one())
+    body = (await tx.execute(statement)).scalar_one_or_none()
+    return None if body is None else bytes(body)
 
 
 async def replay(tx: Tx, workspace: str, where: sa.ColumnElement[bool], by: str) -> int:
@@ -125,9 +126,9 @@ async def replay(tx: Tx, workspace: str, where: sa.ColumnElement[bool], by: str)
     return result.rowcount
 
 
-async def replay_one(tx: Tx, workspace: str, id: str, by: str) -> None:
-    """Send one delivery again, whatever became of it."""
-    await replay(tx, workspace, deliveries.c.id == id, by)
+async def replay_one(tx: Tx, workspace: str, id: str, by: str) -> bool:
+    """Send one delivery again, whatever became of it; False when it has been let go of meanwhile."""
+    return await replay(tx, workspace, deliveries.c.id == id, by) == 1
 
 
 async def replay_failed(

@@ -25,12 +25,13 @@ _RELEASES = Due(
     leased_until=_D.leased_until,
     where=_D.outcome == sa.literal_column("'pending'"),
     order_by=(_D.priority.desc(), _D.id),
+    at_most=_RELEASE_BATCH,
 )
 
 
 async def claim_releases(tx: Tx) -> list[Any]:
     """Lease pending decisions that are due, the highest priority first, then in the order of their ids."""
-    rows = await _RELEASES.claim(tx, limit=_RELEASE_BATCH, lease_seconds=_LEASE_SECONDS)
+    rows = await _RELEASES.claim(tx, lease_seconds=_LEASE_SECONDS)
     return sorted(rows, key=lambda row: (-row.priority, row.id))
 
 

@@ -122,3 +122,14 @@ def test_rebuilding_nothing_finds_nothing_drifted(system: System) -> None:
     refused = system.afterword("scoring", "rebuild", "--dimension", "tier=nonsense.tier")
     assert refused.code == 1
     assert "tier" in refused.err
+
+
+def test_what_is_kept_and_for_how_long_is_shown(system: System) -> None:
+    shown = system.afterword("retention")
+    assert shown.code == 0, shown.err
+    lines = [line.split() for line in shown.out.splitlines()]
+    assert [line[:4] for line in lines[1:]] == [
+        ["trigger", "decisions", "400", "days"],
+        ["trigger", "events", "40", "days"],
+        ["alerting", "deliveries", "90", "days"],
+    ]
