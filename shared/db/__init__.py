@@ -1,6 +1,6 @@
 """The database of one service; the only place that knows whether it is PostgreSQL or SQLite."""
 
-from shared.db.bulk import Upsert, delete, insert, load, lock
+from shared.db.bulk import Upsert, append, delete, insert, load, lock
 from shared.db.due import Due
 from shared.db.engine import Database, Tx, now, open_database, wake
 from shared.db.keys import key_rows, key_values
@@ -17,6 +17,7 @@ __all__ = [
     "Upsert",
     "UtcDateTime",
     "among",
+    "append",
     "delete",
     "insert",
     "key_rows",
