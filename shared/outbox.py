@@ -10,10 +10,10 @@ import sqlalchemy as sa
 import uuid_utils
 
 from shared import crash
-from shared.contracts.envelope import encode_message
+from shared.contracts.envelope import Encoded, encode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import Message
-from shared.db import BigId, Database, Prepared, Tx, UtcDateTime, delete, insert, now, wake
+from shared.db import BigId, Database, Prepared, Tx, UtcDateTime, append, delete, now, wake
 from shared.due import run_steps
 from shared.errors import Refused, Unavailable
 from shared.leases import Lease
@@ -54,7 +54,7 @@ async def announce(
     table: sa.Table,
     source: str,
     at: datetime,
-    announcements: Sequence[tuple[Key, Message]],
+    announcements: Sequence[tuple[Key, Message | Encoded]],
     *,
     traceparents: Sequence[str | None] | None = None,
 ) -> None:
@@ -76,7 +76,7 @@ async def announce(
     ]
     rows = [{"topic": r.topic, "key": r.key, "value": r.value, "created_at": at} for r in records]
     if rows:
-        await insert(tx, table, rows)
+        await append(tx, table, rows)
         wake(tx, SIGNAL)
 
 
