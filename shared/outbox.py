@@ -94,7 +94,7 @@ class Relay:
         t = table.c
         held = sa.select(t.topic, t.key).where(t.blocked.is_not(None))
         free = sa.tuple_(t.topic, t.key).not_in(held)
-        waiting = sa.select(table).where(t.blocked.is_(None), free)
+        waiting = sa.select(t.id, t.topic, t.key, t.value).where(t.blocked.is_(None), free)
         self._next = Prepared(waiting.order_by(t.id).limit(sa.literal_column(str(_BATCH))))
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -124,8 +124,8 @@ class Relay:
 
     async def _publish(self, rows: Sequence[Any]) -> list[int]:
         records = [
-            Outgoing(row.topic, bytes(row.key), None if row.value is None else bytes(row.value))
-            for row in rows
+            Outgoing(topic, bytes(key), None if value is None else bytes(value))
+            for _, topic, key, value in rows
         ]
         try:
             await self._producer.send(records)

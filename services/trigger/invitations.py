@@ -80,7 +80,7 @@ def _customer(occasion: Occasion) -> Any:
     """As it was; of a customer who could not be looked up the id is known."""
     customer = occasion.customer
     if customer is None:
-        return _Customer(id=occasion.customer_id)
+        return _Customer(id=occasion.customer_id, attributes={})
     return _Customer(
         id=customer.id,
         attributes=customer.attributes,
