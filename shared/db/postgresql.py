@@ -147,14 +147,18 @@ class _Told(Exception):
 
 
 def _on_connect(connection: Any, record: Any) -> None:
-    """JSON is decoded by the driver, so that it comes the same by either way; COPY takes it in binary only."""
-    driver = record.info[_DRIVER] = connection.driver_connection
-    codecs = {"json": (str.encode, msgspec.json.decode), "jsonb": (_to_jsonb, _of_jsonb)}
-    for name, (encoder, decoder) in codecs.items():
-        connection.run_async(
-            lambda _driver, name=name, encoder=encoder, decoder=decoder: driver.set_type_codec(
-                name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary"
-            )
+    record.info[_DRIVER] = connection.driver_connection
+    connection.run_async(speak_json)
+
+
+async def speak_json(driver: Any) -> None:
+    """Have the driver decode JSON, so that it comes the same past SQLAlchemy; COPY takes it in binary only."""
+    for name, encoder, decoder in (
+        ("json", str.encode, msgspec.json.decode),
+        ("jsonb", _to_jsonb, _of_jsonb),
+    ):
+        await driver.set_type_codec(
+            name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary"
         )
 
 
