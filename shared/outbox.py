@@ -28,7 +28,8 @@ from shared.telemetry import (
 )
 
 SIGNAL = "outbox"
-_BATCH = 1_000
+_BATCH = 500
+"""Few enough that who consumes them begins with some while the next are published."""
 _POLL_SECONDS = 0.2
 
 
