@@ -1,10 +1,10 @@
 """Records the statements of database transactions, and runs them again bare: asyncpg and nothing else."""
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import asyncpg
@@ -13,8 +13,17 @@ import sqlalchemy as sa
 from bench.measuring import cpu_seconds
 from shared.db import Database, Tx, postgresql
 
+
+class Copied(NamedTuple):
+    """Rows that were written by COPY."""
+
+    table: str
+    columns: Sequence[str]
+    rows: list[Sequence[Any]]
+
+
 Statement = tuple[str, tuple[Any, ...]]
-Recorded = list[list[Statement]]
+Recorded = list[list[Statement | Copied]]
 """For each transaction its statements, with their arguments."""
 
 
@@ -23,7 +32,7 @@ def recording(database: Database) -> Iterator[Recorded]:
     """Record what the database's transactions run, one by one, in the form in which asyncpg has it."""
     transactions: Recorded = []
     engine = database._reader.sync_engine
-    begin, fetch = database._transaction, postgresql.fetch
+    begin, fetch, copy = database._transaction, postgresql.fetch, postgresql.copy
 
     @asynccontextmanager
     async def recorded() -> AsyncIterator[Tx]:
@@ -35,6 +44,13 @@ def recording(database: Database) -> Iterator[Recorded]:
         transactions[-1].append((sql, tuple(arguments)))
         return await fetch(tx, sql, arguments)
 
+    async def by_copy(
+        tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    ) -> None:
+        copied = Copied(table, columns, list(rows))
+        transactions[-1].append(copied)
+        await copy(tx, *copied)
+
     def through_sqlalchemy(
         _connection: Any, _cursor: Any, sql: str, arguments: Any, _context: Any, _many: bool
     ) -> None:
@@ -43,7 +59,7 @@ def recording(database: Database) -> Iterator[Recorded]:
     sa.event.listen(engine, "before_cursor_execute", through_sqlalchemy)
     database._transaction = recorded
     try:
-        with patch.object(postgresql, "fetch", past_sqlalchemy):
+        with patch.multiple(postgresql, fetch=past_sqlalchemy, copy=by_copy):
             yield transactions
     finally:
         database._transaction = begin
@@ -62,15 +78,15 @@ class Bare:
 async def run_bare(url: str, schema: str, transactions: Recorded) -> Bare:
     """Run the transactions one after the other on one connection."""
     connection = await asyncpg.connect(url, server_settings={"search_path": schema})
+    await postgresql.speak_json(connection)
     try:
         backend = connection.get_server_pid()
         before = cpu_seconds(backend)
         started, worked = time.perf_counter(), time.thread_time()
         for statements in transactions:
             async with connection.transaction():
-                for sql, arguments in statements:
-                    # `fetch` prepares once and runs prepared from then on: asyncpg keeps what it has prepared.
-                    await connection.fetch(sql, *arguments)
+                for statement in statements:
+                    await _run(connection, statement)
         return Bare(
             time.perf_counter() - started,
             time.thread_time() - worked,
@@ -78,3 +94,13 @@ async def run_bare(url: str, schema: str, transactions: Recorded) -> Bare:
         )
     finally:
         await connection.close()
+
+
+async def _run(connection: asyncpg.Connection, statement: Statement | Copied) -> None:
+    if isinstance(statement, Copied):
+        table, columns, rows = statement
+        await connection.copy_records_to_table(table, columns=columns, records=rows)
+        return
+    sql, arguments = statement
+    # `fetch` prepares once and runs prepared from then on: asyncpg keeps what it has prepared.
+    await connection.fetch(sql, *arguments)

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 import uuid_utils
 
 from shared import crash
-from shared.contracts.envelope import encode_message
+from shared.contracts.envelope import Encoded, encode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import Message
-from shared.db import BigId, Database, Prepared, Tx, UtcDateTime, delete, insert, now, wake
+from shared.db import BigId, Database, Prepared, Tx, UtcDateTime, append, delete, now, wake
 from shared.due import run_steps
 from shared.errors import Refused, Unavailable
 from shared.leases import Lease
@@ -28,7 +28,8 @@ from shared.telemetry import (
 )
 
 SIGNAL = "outbox"
-_BATCH = 1_000
+_BATCH = 500
+"""Few enough that who consumes them begins with some while the next are published."""
 _POLL_SECONDS = 0.2
 
 
@@ -54,7 +55,7 @@ async def announce(
     table: sa.Table,
     source: str,
     at: datetime,
-    announcements: Sequence[tuple[Key, Message]],
+    announcements: Sequence[tuple[Key, Message | Encoded]],
     *,
     traceparents: Sequence[str | None] | None = None,
 ) -> None:
@@ -76,7 +77,7 @@ async def announce(
     ]
     rows = [{"topic": r.topic, "key": r.key, "value": r.value, "created_at": at} for r in records]
     if rows:
-        await insert(tx, table, rows)
+        await append(tx, table, rows)
         wake(tx, SIGNAL)
 
 
@@ -94,7 +95,7 @@ class Relay:
         t = table.c
         held = sa.select(t.topic, t.key).where(t.blocked.is_not(None))
         free = sa.tuple_(t.topic, t.key).not_in(held)
-        waiting = sa.select(table).where(t.blocked.is_(None), free)
+        waiting = sa.select(t.id, t.topic, t.key, t.value).where(t.blocked.is_(None), free)
         self._next = Prepared(waiting.order_by(t.id).limit(sa.literal_column(str(_BATCH))))
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -124,8 +125,8 @@ class Relay:
 
     async def _publish(self, rows: Sequence[Any]) -> list[int]:
         records = [
-            Outgoing(row.topic, bytes(row.key), None if row.value is None else bytes(row.value))
-            for row in rows
+            Outgoing(topic, bytes(key), None if value is None else bytes(value))
+            for _, topic, key, value in rows
         ]
         try:
             await self._producer.send(records)

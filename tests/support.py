@@ -78,7 +78,7 @@ async def eventually(
 def statements_seen() -> Iterator[list[str]]:
     """Collect the statements that this process runs meanwhile, through SQLAlchemy or past it."""
     seen: list[str] = []
-    fetch = postgresql.fetch
+    fetch, copy = postgresql.fetch, postgresql.copy
 
     def through(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         seen.append(statement)
@@ -87,9 +87,13 @@ def statements_seen() -> Iterator[list[str]]:
         seen.append(statement)
         return await fetch(connection, statement, arguments)
 
+    async def by_copy(connection: Any, table: str, columns: Sequence[str], rows: Any) -> None:
+        seen.append(f"COPY {table} ({', '.join(columns)})")
+        await copy(connection, table, columns, rows)
+
     sa.event.listen(sa.Engine, "before_cursor_execute", through)
     try:
-        with patch.object(postgresql, "fetch", past):
+        with patch.multiple(postgresql, fetch=past, copy=by_copy):
             yield seen
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", through)

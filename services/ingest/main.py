@@ -13,6 +13,7 @@ from services.ingest.intake.http import EventsDoor
 from services.ingest.intake.inlets import inlet_subscriptions
 from services.ingest.page import page_routes
 from services.ingest.settings import Settings
+from services.ingest.store.invitations import decode_invitation
 from services.ingest.tables import leases, outbox
 from services.ingest.worker import InvitationCopies
 from shared.auth import Access
@@ -42,7 +43,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         )
         copies = InvitationCopies(ground.database, access)
         subscriptions = {
-            Topic.INVITATIONS: Subscription(copies.handle),
+            Topic.INVITATIONS: Subscription(copies.handle, decode_invitation),
             **inlet_subscriptions(access.inlets(), ground.producer),
         }
         await consume(ground, subscriptions)

@@ -2,24 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from services.ingest.rules import responses as rules
 from services.ingest.store import invitations, responses, stops
 from shared import crash
 from shared.auth import Access
 from shared.contracts.envelope import Received
-from shared.contracts.messages import InvitationChanged
 from shared.db import Database, Tx, now
 
 
 @dataclass(frozen=True)
 class InvitationCopies:
-    """The handler of the invitations topic. Replaying a batch finds nothing newer and changes nothing."""
+    """The handler of the invitations topic, which are read leanly. Replaying a batch finds nothing newer and changes nothing."""
 
     database: Database
     access: Access
 
-    async def handle(self, batch: Sequence[Received[InvitationChanged]]) -> None:
+    async def handle(self, batch: Sequence[Received[Any]]) -> None:
         """Copy newer revisions, join parked answers, apply parked stops; one database transaction."""
         async with self.database.begin() as tx:
             newer = await invitations.save_newer(tx, batch)
@@ -29,14 +29,14 @@ class InvitationCopies:
             await stops.stop_asking(tx, customers)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
 
-    async def _join(self, tx: Tx, newer: dict[tuple[str, str], InvitationChanged]) -> None:
+    async def _join(self, tx: Tx, newer: dict[tuple[str, str], Any]) -> None:
         parked = await responses.parked_answers(tx, sorted(newer))
         if not parked:
             return
         at = await now(tx)
         joined = []
         for response in parked:
-            invitation = newer[response.workspace, str(response.invitation)]
+            invitation = invitations.whole(newer[response.workspace, str(response.invitation)])
             zone = self._time_zone(response.workspace)
             joined.append(rules.submitted(response, rules.joined_with(invitation), zone, at))
         await responses.save(tx, joined)

@@ -9,7 +9,7 @@ from shared.conditions import MISSING, Path, read
 from shared.contracts.events import Event
 from shared.contracts.messages import CustomerChanged
 from shared.contracts.units import ORG
-from shared.contracts.values import CustomerSnapshot, Dimension, customer_facts
+from shared.contracts.values import CustomerSnapshot, Dimension, customer_facts, dimension_at
 
 MAX_KEY_CHARS = 255
 
@@ -64,7 +64,9 @@ _FACTS: Mapping[str, Callable[[Occasion], Mapping[str, Any]]] = {
 def snapshot_of(customer: CustomerChanged | None, id: str) -> CustomerSnapshot:
     """The customer without contact points; nobody we know has an id and nothing else."""
     if customer is None or customer.state == "erased":
-        return CustomerSnapshot(id=id)
+        return CustomerSnapshot(
+            id=id, attributes={}
+        )  # to leave them out is to copy the default deeply
     return CustomerSnapshot(
         id=id, attributes=customer.attributes, locale=customer.locale, time_zone=customer.time_zone
     )
@@ -158,8 +160,6 @@ def _dimensions(
         value = None if raw is MISSING else scalar(raw, MAX_KEY_CHARS)
         if value is not None:
             found[source.name] = (
-                book.units.dimension(value)
-                if source.name == ORG
-                else Dimension(value=value, path=value)
+                book.units.dimension(value) if source.name == ORG else dimension_at(value, value)
             )
     return found

@@ -159,7 +159,7 @@ def count(verdicts: Iterable[Verdict | None], made: Sequence[Made], *, no_trigge
     if no_trigger:
         DECISIONS.labels(Outcome.NO_TRIGGER, "").inc(no_trigger)
     for each in made:
-        INVITATIONS.labels(each.message.state).inc()
+        INVITATIONS.labels(each.state).inc()
 
 
 async def _claim(tx: Tx, batch: Sequence[Received[Event]], books: Books) -> list[Received[Event]]:

@@ -33,6 +33,18 @@ class _Envelope(msgspec.Struct, kw_only=True):
     data: msgspec.Raw
 
 
+class Encoded(NamedTuple):
+    """A message in the form in which it travels, for who stores it in the same form."""
+
+    model: type[Message]
+    data: msgspec.Raw
+
+
+def encoded(message: Message) -> Encoded:
+    """Encode a message once for all that is done with it; what is None is left out."""
+    return Encoded(type(message), msgspec.Raw(message.model_dump_json(exclude_none=True).encode()))
+
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -58,23 +70,30 @@ class Received(NamedTuple, Generic[M]):
 
 
 def encode_message(
-    key: Key, message: Message, *, id: str, source: str, time: datetime, traceparent: str | None
+    key: Key,
+    message: Message | Encoded,
+    *,
+    id: str,
+    source: str,
+    time: datetime,
+    traceparent: str | None,
 ) -> Outgoing:
     """The record that announces a message. Its `id` is new for each announcement; consumers dedupe by revision."""
+    model, data = message if isinstance(message, Encoded) else encoded(message)
     fields = {
         "specversion": "1.0",
         "id": id,
         "source": f"/afterword/{source}",
-        "type": message.TYPE,
+        "type": model.TYPE,
         "subject": key.entity,
         "time": time,
-        "schemaversion": message.VERSION,
+        "schemaversion": model.VERSION,
         "datacontenttype": "application/json",
-        "data": msgspec.Raw(message.model_dump_json(exclude_none=True).encode()),
+        "data": data,
     }
     if traceparent:
         fields[TRACEPARENT] = traceparent
-    return Outgoing(message.TOPIC, key.encode(), _encode(fields))
+    return Outgoing(model.TOPIC, key.encode(), _encode(fields))
 
 
 def decode_message(record: Record) -> Received[Message] | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from shared.contracts.values import Dimension
+from shared.contracts.values import Dimension, dimension_at
 
 ORG = "org"
 """The dimension whose values are units."""
@@ -46,8 +46,8 @@ class UnitTree:
         """The unit that a value names, by id or alias, with its path from the root; else the value as it is."""
         unit = self.unit(value)
         if unit is None:
-            return Dimension(value=value, path=value)
-        return Dimension(value=unit, path="/".join(self.path(unit)))
+            return dimension_at(value, value)
+        return dimension_at(unit, "/".join(self.path(unit)))
 
     def path(self, unit: str) -> Sequence[str]:
         """The ids from the root to a unit. A parent without a document of its own still begins the path."""

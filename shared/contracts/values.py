@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -39,6 +40,12 @@ class Dimension(Value):
 
     value: str
     path: str
+
+
+@lru_cache(maxsize=4_096)
+def dimension_at(value: str, path: str) -> Dimension:
+    """A dimension; the same few are met again and again, and to make one costs more than to find it."""
+    return Dimension(value=value, path=path)
 
 
 class QuestionKind(StrEnum):

@@ -1,6 +1,6 @@
 """The database of one service; the only place that knows whether it is PostgreSQL or SQLite."""
 
-from shared.db.bulk import Upsert, delete, insert, load, lock, update
+from shared.db.bulk import Upsert, append, delete, insert, load, lock, update
 from shared.db.days import cut_by
 from shared.db.due import Due
 from shared.db.engine import Database, Tx, now, open_database, wake
@@ -18,6 +18,7 @@ __all__ = [
     "Upsert",
     "UtcDateTime",
     "among",
+    "append",
     "cut_by",
     "delete",
     "insert",

@@ -67,6 +67,17 @@ async def insert(
     return written
 
 
+async def append(tx: Tx, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows whose keys are new and so cannot exist, all with the same columns, for three quarters of the price
+    of `insert`; in the order given."""
+    if tx.dialect.name != "postgresql":
+        await insert(tx, table, rows)
+    elif rows:
+        columns = tuple(rows[0])
+        arrays = (_column(table.c[name], "postgresql", rows) for name in columns)
+        await postgresql.copy(tx, table.name, columns, zip(*arrays, strict=True))
+
+
 async def load(
     tx: Tx,
     columns: Sequence[sa.ColumnElement[Any]] | sa.Table,

@@ -5,8 +5,8 @@ costs (docs/decisions/0014).
 """
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from shared.errors import StartupError
 
 _DRIVER = "afterword.driver"
+_JSONB_VERSION = b"\x01"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SETTINGS = {
     "lock_timeout": "10s",
@@ -112,11 +113,25 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 async def fetch(connection: AsyncConnection, sql: str, arguments: Sequence[Any]) -> list[Any]:
     """Run a statement past SQLAlchemy, prepared once for each connection; its errors are those of SQLAlchemy."""
-    try:
+    with _errors(sql):
         rows: list[Any] = await connection.info[_DRIVER].fetch(sql, *arguments)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise DBAPIError(sql, None, _Told(error), hide_parameters=True) from None
     return rows
+
+
+async def copy(
+    connection: AsyncConnection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Write rows by COPY: the driver looks at each value once, and the server fills a page at a time."""
+    with _errors(f"COPY {table}"):
+        await connection.info[_DRIVER].copy_records_to_table(table, columns=columns, records=rows)
+
+
+@contextmanager
+def _errors(statement: str) -> Iterator[None]:
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise DBAPIError(statement, None, _Told(error), hide_parameters=True) from None
 
 
 class _Told(Exception):
@@ -132,14 +147,27 @@ class _Told(Exception):
 
 
 def _on_connect(connection: Any, record: Any) -> None:
-    """JSON is decoded by the driver, so that it comes the same by either way."""
-    driver = record.info[_DRIVER] = connection.driver_connection
-    for name in ("json", "jsonb"):
-        connection.run_async(
-            lambda _driver, name=name: driver.set_type_codec(
-                name, schema="pg_catalog", encoder=_same, decoder=msgspec.json.decode
-            )
+    record.info[_DRIVER] = connection.driver_connection
+    connection.run_async(speak_json)
+
+
+async def speak_json(driver: Any) -> None:
+    """Have the driver decode JSON, so that it comes the same past SQLAlchemy; COPY takes it in binary only."""
+    for name, encoder, decoder in (
+        ("json", str.encode, msgspec.json.decode),
+        ("jsonb", _to_jsonb, _of_jsonb),
+    ):
+        await driver.set_type_codec(
+            name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary"
         )
+
+
+def _to_jsonb(text: str) -> bytes:
+    return _JSONB_VERSION + text.encode()
+
+
+def _of_jsonb(sent: bytes) -> Any:
+    return msgspec.json.decode(memoryview(sent)[len(_JSONB_VERSION) :])
 
 
 def _on_checkout(_connection: Any, record: Any, _proxy: Any) -> None:

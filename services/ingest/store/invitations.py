@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from services.ingest.tables import invitations
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import Received, decode_lean
 from shared.contracts.messages import InvitationChanged
 from shared.db import Tx, Upsert, insert, load, lock
 
+decode_invitation = partial(decode_lean, InvitationChanged)
+"""An invitation is read into the lean form of its model: almost all are only put by."""
+
 _KEY = (invitations.c.workspace, invitations.c.id)
+_encode = msgspec.json.Encoder().encode
 _UPSERT = Upsert(("workspace", "id"), replace=("revision", "document"), newer="revision")
 
 
@@ -33,11 +39,9 @@ async def hold(tx: Tx, workspace: str, id: str) -> InvitationChanged | None:
     return await get_invitation(tx, workspace, id)  # it may have come meanwhile
 
 
-async def save_newer(
-    tx: Tx, batch: Sequence[Received[InvitationChanged]]
-) -> dict[tuple[str, str], InvitationChanged]:
-    """Take over newer revisions, in key order; returns those that were really newer."""
-    newest: dict[tuple[str, str], InvitationChanged] = {}
+async def save_newer(tx: Tx, batch: Sequence[Received[Any]]) -> dict[tuple[str, str], Any]:
+    """Take over newer revisions, in key order; returns those that were really newer, in their lean form."""
+    newest: dict[tuple[str, str], Any] = {}
     for received in batch:
         key = (received.workspace, received.message.id)
         if key not in newest or newest[key].revision < received.message.revision:
@@ -73,14 +77,18 @@ async def take_parked_stops(tx: Tx, keys: Sequence[tuple[str, str]]) -> list[tup
     return waiting
 
 
-def _row(workspace: str, message: InvitationChanged) -> dict[str, Any]:
+def whole(message: Any) -> InvitationChanged:
+    """An invitation in the form that answers are joined with, of its lean form."""
+    return InvitationChanged.model_validate_json(_encode(message))
+
+
+def _row(workspace: str, message: Any) -> dict[str, Any]:
     # A link opens the survey for whoever has it, so the copy does not keep it.
-    document = message.model_copy(update={"link": ""}).model_dump(mode="json", exclude_none=True)
     return {
         "workspace": workspace,
         "id": message.id,
         "revision": message.revision,
-        "document": document,
+        "document": msgspec.Raw(_encode(msgspec.structs.replace(message, link=""))),
     }
 
 

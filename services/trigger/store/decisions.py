@@ -83,7 +83,7 @@ def _row(row: Any, verdict: Verdict, now: datetime, occasion: Occasion | None) -
         "reason": None if verdict.reason is None else str(verdict.reason),
         "decided_at": now,
         "trace": [*row.trace, *verdict.steps],
-        "snapshot": row.snapshot if occasion is None else snapshot_json(occasion),
+        "snapshot": row.snapshot if occasion is None else snapshot_json(occasion, verdict.outcome),
         "invitation": row.id if invited else None,
         "due_at": verdict.due_at,
         "leased_until": None,

@@ -11,7 +11,7 @@ from services.trigger.tables import cancellations, contacts, decisions, holds, s
 from services.trigger.verdicts import Clock, CustomerKey, HoldKey, Ledger, Outcome, Verdict
 from shared.contracts.messages import CustomerChanged
 from shared.contracts.values import CustomerSnapshot, Dimension
-from shared.db import Tx, Upsert, insert, load, lock
+from shared.db import Tx, Upsert, append, insert, load, lock
 from shared.errors import Unavailable
 
 EventKey = tuple[str, str, str]
@@ -126,12 +126,16 @@ async def save_clocks(tx: Tx, clocks: Mapping[CustomerKey, Clock]) -> None:
 
 
 async def save_decisions(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert decisions that were claimed."""
-    await insert(tx, decisions, rows)
+    """Insert decisions that were claimed: their ids are new."""
+    await append(tx, decisions, rows)
 
 
-def snapshot_json(occasion: Occasion) -> dict[str, Any]:
-    """What must still be known at the release, as it was."""
+def snapshot_json(occasion: Occasion, outcome: Outcome) -> dict[str, Any]:
+    """What must still be known, as it was: all of it while a release is to come, then the dimensions, by which it is
+    decided who may see the decision. The rest of one that invited stands in its invitation."""
+    dimensions = {name: [d.value, d.path] for name, d in occasion.dimensions.items()}
+    if outcome is not Outcome.PENDING:
+        return {"dimensions": dimensions}
     return {
         "data": occasion.data,
         "time": occasion.time,
@@ -139,7 +143,7 @@ def snapshot_json(occasion: Occasion) -> dict[str, Any]:
         "customer": None
         if occasion.customer is None
         else occasion.customer.model_dump(mode="json"),
-        "dimensions": {name: [d.value, d.path] for name, d in occasion.dimensions.items()},
+        "dimensions": dimensions,
     }
 
 
@@ -199,7 +203,7 @@ def decision_row(
         "arrived_at": occasion.arrived_at,
         "decided_at": decided_at,
         "trace": verdict.steps,
-        "snapshot": snapshot_json(occasion) if alive else None,
+        "snapshot": snapshot_json(occasion, verdict.outcome) if alive else None,
         "invitation": occasion.decision if verdict.outcome is Outcome.INVITED else None,
         "traceparent": occasion.traceparent,
         "priority": priority,

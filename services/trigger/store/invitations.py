@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 
 from services.trigger.invitations import Made, invitation_rows
 from services.trigger.tables import invitations, outbox
+from shared.contracts.envelope import encoded
 from shared.contracts.keys import Key
 from shared.contracts.messages import InvitationChanged
 from shared.contracts.values import InvitationState
-from shared.db import Due, Prepared, Tx, Upsert, UtcDateTime, insert, load, now, wake
+from shared.db import Due, Prepared, Tx, Upsert, UtcDateTime, append, insert, load, now, wake
 from shared.outbox import announce
 
 SOURCE: Final = "trigger"
@@ -53,16 +55,16 @@ async def save_invitations(tx: Tx, made: Sequence[Made], at: datetime) -> None:
     """Insert new invitations and announce them, in the order made."""
     if not made:
         return
-    await insert(tx, invitations, invitation_rows(made))
+    await append(tx, invitations, invitation_rows(made))
     await announce(
         tx,
         outbox,
         SOURCE,
         at,
-        [(_key(each.workspace, each.message), each.message) for each in made],
+        [(Key(each.occasion.workspace, each.occasion.customer_id), each.message) for each in made],
         traceparents=[each.occasion.traceparent for each in made],
     )
-    if any(each.message.state is InvitationState.MADE for each in made):
+    if any(each.state is InvitationState.MADE for each in made):
         wake(tx, SEND)
 
 
@@ -92,9 +94,10 @@ async def change_invitations(tx: Tx, changes: Sequence[Change], at: datetime) ->
                 else {}
             )
         )
-        rows.append(_row(change, message))
+        announced = encoded(message)
+        rows.append(_row(change, message, announced.data))
         if moved:
-            announcements.append((_key(change.row.workspace, message), message))
+            announcements.append((Key(change.row.workspace, message.customer.id), announced))
     replace = (
         "revision",
         "state",
@@ -151,19 +154,15 @@ async def expire_invitations(tx: Tx) -> int:
     return len(rows)
 
 
-def _row(change: Change, message: InvitationChanged) -> dict[str, Any]:
+def _row(change: Change, message: InvitationChanged, document: msgspec.Raw) -> dict[str, Any]:
     row = dict(change.row._mapping)
     return row | {
         "revision": message.revision,
         "state": str(message.state),
-        "document": message.model_dump(mode="json", exclude_none=True),
+        "document": document,
         "changed_at": message.changed_at,
         "send_at": change.send_at,
         "leased_until": change.leased_until,
         "attempts": row["attempts"] if change.attempts is None else change.attempts,
         "last_error": row["last_error"] if change.last_error is None else change.last_error,
     }
-
-
-def _key(workspace: str, message: InvitationChanged) -> Key:
-    return Key(workspace, message.customer.id)

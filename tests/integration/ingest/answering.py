@@ -14,10 +14,12 @@ from pydantic import SecretStr
 
 from services.ingest.main import open_service
 from services.ingest.settings import Settings
+from services.ingest.store.invitations import decode_invitation
 from services.ingest.tables import metadata, outbox, responses
 from services.ingest.worker import InvitationCopies
 from shared.auth import Access
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import Received, encode_message
+from shared.contracts.keys import Key
 from shared.contracts.messages import InvitationChanged
 from shared.contracts.topics import topic_specs
 from shared.contracts.values import CustomerSnapshot, Dimension, InvitationState, Transaction
@@ -137,8 +139,19 @@ def invitation(
 
 
 def received(message: InvitationChanged, workspace: str = "acme") -> Received[Any]:
-    record = Record("invitations", 0, 0, f"{workspace}/c-1".encode(), b"{}", (), 1_700_000_000_000)
-    return Received(workspace, "c-1", message, record, None)
+    """The invitation as the worker's loop hands it on."""
+    out = encode_message(
+        Key(workspace, "c-1"),
+        message,
+        id="e",
+        source="trigger",
+        time=message.changed_at,
+        traceparent=None,
+    )
+    record = Record(out.topic, 0, 0, out.key, out.value, (), 1_700_000_000_000)
+    found = decode_invitation(record)
+    assert found is not None
+    return found
 
 
 @asynccontextmanager

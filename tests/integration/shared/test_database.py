@@ -1,7 +1,7 @@
 """The database ground on both databases: bulk statements, locks, claims, wake-ups, and what is retriable."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from shared.db import (
     Upsert,
     UtcDateTime,
     among,
+    append,
     delete,
     insert,
     load,
@@ -55,6 +56,7 @@ DUE = Due(
     leased_until=things.c.leased_until,
     where=things.c.workspace == "acme",
 )
+Write = Callable[[Tx, sa.Table, list[dict[str, Any]]], Awaitable[Any]]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -84,10 +86,11 @@ async def test_insert_claims_only_what_is_new(database: Database) -> None:
     assert [row.id for row in again] == ["c"]
 
 
-async def test_values_come_back_as_they_went_in(database: Database) -> None:
+@pytest.mark.parametrize("write", [insert, append])
+async def test_values_come_back_as_they_went_in(database: Database, write: Write) -> None:
     at = datetime(2026, 11, 23, 8, 30, 1, 123456, tzinfo=UTC)
     async with database.begin() as tx:
-        await insert(tx, things, [thing("a", due_at=at), thing("b", document=None, body=None)])
+        await write(tx, things, [thing("a", due_at=at), thing("b", document=None, body=None)])
     async with database.read() as tx:
         rows = {
             row.id: row
@@ -349,11 +352,14 @@ async def test_a_broken_statement_is_not_called_unavailable(database: Database) 
             await tx.execute(sa.text("SELECT no_such_column FROM things"))
 
 
-async def test_an_error_does_not_repeat_the_values_of_its_rows(database: Database) -> None:
+@pytest.mark.parametrize("write", [insert, append])
+async def test_an_error_does_not_repeat_the_values_of_its_rows(
+    database: Database, write: Write
+) -> None:
     secret = {"contact": {"email": "mei@example.com"}}
     with pytest.raises(sa.exc.DBAPIError) as raised:
         async with database.begin() as tx:
-            await insert(tx, things, [thing("a", document=secret, revision=None)])
+            await write(tx, things, [thing("a", document=secret, revision=None)])
     assert "revision" in str(raised.value)
     assert "mei@example.com" not in str(raised.value)
 

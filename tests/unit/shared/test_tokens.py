@@ -3,7 +3,6 @@
 import base64
 import statistics
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -87,8 +86,8 @@ def test_no_wrong_token_takes_longer_than_another() -> None:
     unknown = KeyRing.parse(f"other:{key(b'o')}")
     shapes = {
         "forged": RING.sign(TOKEN),
-        "long expired": RING.sign(replace(TOKEN, expires_at=datetime(2020, 1, 1, tzinfo=UTC))),
-        "no such workspace": RING.sign(replace(TOKEN, workspace="gone")),
+        "long expired": RING.sign(TOKEN._replace(expires_at=datetime(2020, 1, 1, tzinfo=UTC))),
+        "no such workspace": RING.sign(TOKEN._replace(workspace="gone")),
         "no such key": unknown.sign(TOKEN),
     }
     wrong = {}
