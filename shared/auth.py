@@ -20,6 +20,7 @@ from shared.contracts.keys import WORKSPACE_PATTERN
 from shared.contracts.topics import Topic
 from shared.data_scope import EVERYTHING, DataScope
 from shared.errors import StartupError
+from shared.http.parameters import only_known_parameters
 from shared.http.problems import Problem
 from shared.telemetry import log
 
@@ -265,13 +266,16 @@ def bearer(header: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Requirement:
-    """A dependency that answers 401 without a valid key, 403 without the scope or with a data scope that cannot hold."""
+    """A dependency that answers 401 without a valid key, 403 without the scope or with a data scope that cannot hold;
+    and 422, to those who may ask, for a parameter that the route does not have."""
 
     scope: Scope
 
     async def __call__(self, request: Request) -> Principal:
         access: Access = request.app.state.access
-        return authorised(access, request.headers.get("authorization"), self.scope)
+        principal = authorised(access, request.headers.get("authorization"), self.scope)
+        only_known_parameters(request)
+        return principal
 
 
 def requires(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:

@@ -1,21 +1,18 @@
 """Ports of 127.0.0.1 for the servers a program is about to start."""
 
 import contextlib
-import fcntl
 import functools
 import itertools
-import os
 import random
 import socket
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from deploy.local.process import StartFailed
 
 # Below the range of outgoing connections: from within it, a client that retries while a server
 # restarts can take that server's port away.
 _BLOCKS = [range(first, first + 250) for first in range(15_000, 30_000, 250)]
+_held: list[socket.socket] = []
 
 
 def free_port(*, following: int = 0) -> int:
@@ -37,17 +34,16 @@ def free_port(*, following: int = 0) -> int:
 @functools.cache
 def _mine() -> Iterator[int]:
     """The ports of the first block that no other living process has, round and round."""
-    directory = Path(tempfile.gettempdir()) / f"afterword-ports-{os.getuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
     for block in random.sample(_BLOCKS, len(_BLOCKS)):
-        # Never closed: the lock ends with the process, however that ends.
-        lock = os.open(directory / str(block.start), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # Who holds the first port has the block: the socket is never closed, and ends with the process.
+        first = socket.socket()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+            first.bind(("127.0.0.1", block.start))
+        except OSError:
+            first.close()
         else:
-            return itertools.cycle(block)
+            _held.append(first)
+            return itertools.cycle(block[1:])
     raise StartFailed("every block of ports between 15000 and 30000 is in use by another program")
 
 

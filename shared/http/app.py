@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -15,7 +15,6 @@ from shared.auth import Access
 from shared.errors import Unavailable
 from shared.http.bodies import field_error
 from shared.http.middleware import CleanBody, RequestContext, shown_path
-from shared.http.parameters import only_known_parameters
 from shared.http.problems import Problem, invalid, unavailable
 from shared.telemetry import log
 
@@ -60,7 +59,7 @@ def create_app(
     app.router.routes.extend(plain)
     app.include_router(health_routes(health))
     for router in routers:
-        app.include_router(router, dependencies=[Depends(only_known_parameters)])
+        app.include_router(router)
     app.exception_handler(Problem)(_problem)
     app.exception_handler(Unavailable)(_unavailable)
     app.exception_handler(RequestValidationError)(_validation)

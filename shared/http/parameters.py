@@ -13,8 +13,8 @@ _ELSEWHERE = (params.Path, params.Header, params.Cookie)
 _MOST = 20
 
 
-async def only_known_parameters(request: Request) -> None:
-    """What each route of FastAPI depends on; see `refuse_unknown`."""
+def only_known_parameters(request: Request) -> None:
+    """`refuse_unknown` for a route of FastAPI."""
     route = request.scope.get("route")
     if request.query_params and isinstance(route, APIRoute):
         refuse_unknown(request.query_params, _known(route))

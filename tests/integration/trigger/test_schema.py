@@ -62,7 +62,7 @@ async def test_decisions_outlive_their_cutting_into_ranges(
                 await _are_where_they_belong(tx, rows)
         database.gate = None
         async with database.begin() as tx:
-            await save_decisions(tx, [rows[1], row(0, event="new")])
+            await save_decisions(tx, [row(0, event="new")])
             assert len(await lock_pending(tx, [("acme", rows[1]["id"])])) == 1
             assert len((await tx.execute(sa.select(decisions.c.id))).all()) == len(rows) + 1
 

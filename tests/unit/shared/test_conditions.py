@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -337,13 +338,21 @@ HOSTILE = [
 ]
 
 
+def cost(do: Callable[[], object]) -> float:
+    """The CPU seconds it takes at least: of three times, for a collection of garbage may fall into one."""
+    taken = []
+    for _ in range(3):
+        started = time.process_time()
+        do()
+        taken.append(time.process_time() - started)
+    return min(taken)
+
+
 @pytest.mark.parametrize("pattern", HOSTILE)
 @pytest.mark.parametrize("text", ["a" * 1_999 + "!", "ab" * 1_000, "aab!" * 500])
 def test_hostile_patterns_cost_milliseconds(pattern: str, text: str) -> None:
     condition = parse({"path": "data.x", "matches": pattern}, roots=ROOTS)
-    started = time.process_time()
-    condition.matches({"data": {"x": text}})
-    assert time.process_time() - started < 0.1
+    assert cost(lambda: condition.matches({"data": {"x": text}})) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -356,10 +365,11 @@ def test_hostile_patterns_cost_milliseconds(pattern: str, text: str) -> None:
     ],
 )
 def test_hostile_patterns_are_refused_at_once(pattern: str) -> None:
-    started = time.process_time()
-    with pytest.raises(PatternError):
-        Pattern(pattern)
-    assert time.process_time() - started < 0.1
+    def refused() -> None:
+        with pytest.raises(PatternError):
+            Pattern(pattern)
+
+    assert cost(refused) < 0.1
 
 
 REFUSED = [
