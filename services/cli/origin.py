@@ -120,7 +120,10 @@ class ProxyOrigin:
                 f"{self._upstreams[service]}{path}", timeout=timeout
             ) as response:
                 return response.status == 200
-        except (aiohttp.ClientError, OSError, TimeoutError):
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            log.info(
+                "origin_probe_failed", service=service, reason=str(error) or type(error).__name__
+            )
             return False
 
 
