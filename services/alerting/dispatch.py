@@ -27,7 +27,9 @@ _POLL_SECONDS = 0.5
 _CLAIM_AT_ONCE = 200
 _HELD_AT_ONCE = 400  # bodies are held in memory
 _RECORD_AT_ONCE = 200
-_GATHER_SECONDS = 0.05  # a crash meanwhile sends these again; a transaction for fewer costs more
+_GATHER_SECONDS = (
+    0.02  # with 0.05 a single endpoint got a third less: its places wait to be recorded
+)
 _SPARE_SECONDS = 5.0
 
 
