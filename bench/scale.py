@@ -91,18 +91,20 @@ def run(_seconds: float) -> list[Result]:
 async def _run(system: System) -> list[Result]:
     define(system)
     sizes: dict[int, list[Sample]] = {}
+    held: dict[int, int] = {}
     told = stored = 0
     async with open_log(system.broker.url) as log:
         told = await _round(system, log, told, EVENTS // PER_CUSTOMER, [])
         for size in SIZES:
             await _store(system.database_url, stored, size)
             stored = size
+            held[size] = await _held(system.database_url)
             samples: list[Sample] = []
             for _ in range(1 + ROUNDS):  # the first one only warms
                 told = await _round(system, log, told, size // PER_CUSTOMER, samples)
             sizes[size] = samples[1:]
     await _check(system.database_url, told)
-    return [_result(size, sizes) for size in SIZES]
+    return [_result(size, sizes, held[size]) for size in SIZES]
 
 
 async def _round(system: System, log: Log, told: int, customers: int, samples: list[Sample]) -> int:
@@ -162,6 +164,16 @@ async def _check(url: str, told: int) -> None:
         raise RuntimeError(f"{invited} of {told} events were invited")
 
 
+async def _held(url: str) -> int:
+    """How many bytes of disk the tables and their indexes have, just vacuumed."""
+    connection = await asyncpg.connect(url)
+    try:
+        size: int = await connection.fetchval("SELECT pg_database_size(current_database())")
+    finally:
+        await connection.close()
+    return size
+
+
 def _copies(table: sa.Table, own: Columns, rows: int) -> str:
     names = [column.name for column in table.columns]
     values = [own.get(name, f't."{name}"') for name in names]
@@ -178,7 +190,7 @@ def _copies(table: sa.Table, own: Columns, rows: int) -> str:
     """
 
 
-def _result(size: int, sizes: Mapping[int, Sequence[Sample]]) -> Result:
+def _result(size: int, sizes: Mapping[int, Sequence[Sample]], held: int) -> Result:
     cost, least = (_cost(sizes[each]) for each in (size, SIZES[0]))
     samples = sizes[size]
     notes = {
@@ -186,6 +198,7 @@ def _result(size: int, sizes: Mapping[int, Sequence[Sample]]) -> Result:
         "database_cpu_us_each": median(s.database_cpu_seconds / s.records for s in samples) * 1e6,
         "events_per_second": [s.records / s.seconds for s in samples],
         "others_core": median(s.others for s in samples),
+        "database_bytes": held,
     }
     goal = GOAL if size == SIZES[-1] and len(SIZES) > 1 else None
     what = f"CPU of an event beside {size:,} stored, database included"
