@@ -17,19 +17,10 @@ from pydantic.json_schema import models_json_schema
 from services.cli.dev import WORKSPACE, open_embedded, prepare
 from shared.contracts.events import Event
 from shared.contracts.messages import MESSAGES
-from shared.contracts.topics import READERS, Topic, topic_specs
+from shared.contracts.topics import READERS, WRITERS, Topic, topic_specs
 from shared.http.app import VERSION
 
 _SCHEMAS = "#/components/schemas/"
-_WRITERS = {
-    Topic.EVENTS: "ingest",
-    Topic.CUSTOMERS: "ingest",
-    Topic.DEFINITIONS: "whichever service owns the kind",
-    Topic.INVITATIONS: "trigger",
-    Topic.RESPONSES: "ingest",
-    Topic.SIGNALS: "scoring (later)",
-    Topic.ALERTS: "alerting",
-}
 
 
 async def describe() -> dict[str, str]:
@@ -73,10 +64,14 @@ def _channel(topic: Topic, spec: Any) -> dict[str, Any]:
     names = _message_names(topic)
     return {
         "address": topic.value,
-        "description": f"Written by {_WRITERS[topic]}; kept: {kept}; {spec.partitions} partitions.",
+        "description": f"Written by {_writers(topic)}; kept: {kept}; {spec.partitions} partitions.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
         "bindings": {"kafka": {"partitions": spec.partitions}},
     }
+
+
+def _writers(topic: Topic) -> str:
+    return ", ".join(name for name, topics in WRITERS.items() if topic in topics) or "nobody yet"
 
 
 def _message_names(topic: Topic) -> list[str]:

@@ -6,7 +6,7 @@ from functools import cache
 import typer
 from rich.console import Console
 
-from services.cli import serve
+from services.cli import serve, topics
 from shared.errors import AfterwordError
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("migrate")(serve.migrate)
-app.add_typer(serve.topics, name="topics")
+app.add_typer(topics.topics, name="topics")
 
 _DEPLOYED = ("serve", "migrate", "topics")
 

@@ -1,4 +1,4 @@
-"""`serve SERVICE`, `migrate` and `topics`: what runs in a deployment, told by the environment."""
+"""`serve SERVICE` and `migrate`: what runs in a deployment, told by the environment."""
 
 import asyncio
 import gc
@@ -10,16 +10,12 @@ import uvloop
 from pydantic import ValidationError
 from rich.console import Console
 
-from services.cli.compose import create_topics, migrate_all, open_services, settings_of
-from shared.auth import Access
-from shared.contracts.topics import topic_specs
+from services.cli.compose import migrate_all, open_services, settings_of
 from shared.errors import StartupError
 from shared.http.serve import run
-from shared.log.opening import open_log
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 
-topics = typer.Typer(help="Create or verify the topics in the log.", no_args_is_help=True)
 _console = Console()
 _GARBAGE_THRESHOLDS = (100_000, 20, 20)
 
@@ -37,7 +33,7 @@ def serve(
     service: Annotated[ServiceName, typer.Argument(help="Which service this process is.")],
 ) -> None:
     """Run one service until SIGTERM; settings come from AFTERWORD_* variables."""
-    settings = _settings(service.value)
+    settings = settings_for(service.value)
     configure_logging(settings.log_level, json=settings.log_format == "json")
     uvloop.run(_serve(service.value, settings))
 
@@ -72,40 +68,14 @@ def migrate(
 ) -> None:
     """Bring the databases to this version's schema. Safe to run again, and by several at once."""
     names = [s.value for s in service or ServiceName]
-    settings = _settings(names[0])
+    settings = settings_for(names[0])
     for name, (before, after) in asyncio.run(migrate_all(names, settings.database_url)).items():
         moved = "unchanged" if before == after else f"from {before or 'nothing'}"
         _console.print(f"{name}: schema revision {after} ({moved})", highlight=False)
 
 
-@topics.command("create")
-def create() -> None:
-    """Create the topics that are missing, inlets included; change nothing that exists."""
-    created = asyncio.run(create_topics(_settings("ingest")))
-    _console.print(
-        f"created {len(created)} topics" + "".join(f"\n  {name}" for name in created),
-        highlight=False,
-    )
-
-
-@topics.command("verify")
-def verify() -> None:
-    """Compare the topics with what this version needs; exit 1 when something differs."""
-    differences = asyncio.run(_verify(_settings("ingest")))
-    for difference in differences:
-        _console.print(difference, highlight=False, markup=False)
-    if differences:
-        raise typer.Exit(1)
-    _console.print("all topics are as they should be", highlight=False)
-
-
-async def _verify(settings: Settings) -> list[str]:
-    access = Access.load(settings.access_file)
-    async with open_log(settings.log_url) as log:
-        return await log.verify_topics(topic_specs(access.inlets()))
-
-
-def _settings(service: str) -> Settings:
+def settings_for(service: str) -> Settings:
+    """What the environment says; `StartupError` names the variable that is wrong or missing."""
     try:
         return settings_of(service)
     except ValidationError as error:

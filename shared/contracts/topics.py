@@ -1,4 +1,4 @@
-"""Every topic: its key, how long it is kept, and who reads it; the one registry behind create and verify."""
+"""Every topic: how long it is kept, who writes and who reads it; the one registry behind create and verify."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,7 +38,16 @@ READERS: Final[dict[str, tuple[Topic, ...]]] = {
     "scoring": (Topic.RESPONSES,),
     "alerting": (Topic.RESPONSES,),
 }
-"""Which service consumes which topic, inlets aside; each pair has its own dead-letter topic."""
+"""Which service consumes which topic, inlets aside; each pair has its own dead-letter topic. The consumer group is
+called like the service."""
+
+WRITERS: Final[dict[str, tuple[Topic, ...]]] = {
+    "ingest": (Topic.EVENTS, Topic.CUSTOMERS, Topic.RESPONSES, Topic.DEFINITIONS),
+    "trigger": (Topic.INVITATIONS, Topic.DEFINITIONS),
+    "scoring": (),
+    "alerting": (Topic.ALERTS, Topic.DEFINITIONS),
+}
+"""Which service announces on which topic, dead letters aside; nobody says anything on `signals` yet."""
 
 INLET_SERVICE: Final = "ingest"
 _DEAD_LETTERS: Final = ".dlq"
@@ -55,6 +64,12 @@ def is_dead_letter_topic(topic: str) -> bool:
     return topic.endswith(_DEAD_LETTERS)
 
 
+def topics_read(service: str, inlets: Iterable[str] = ()) -> tuple[str, ...]:
+    """What a service consumes, given the inlets of the access file."""
+    own = tuple(str(topic) for topic in READERS[service])
+    return own + (tuple(sorted(set(inlets))) if service == INLET_SERVICE else ())
+
+
 def topic_specs(inlets: Iterable[str] = ()) -> list[TopicSpec]:
     """All topics that must exist, dead letters included, given the inlets of the access file."""
     specs = [
@@ -63,9 +78,11 @@ def topic_specs(inlets: Iterable[str] = ()) -> list[TopicSpec]:
         )
         for topic in Topic
     ]
-    pairs = [(str(topic), service) for service, topics in READERS.items() for topic in topics]
-    for inlet in sorted(set(inlets)):
-        specs.append(TopicSpec(inlet, PARTITIONS, 3 * DAY_MS))
-        pairs.append((inlet, INLET_SERVICE))
-    specs += [TopicSpec(dead_letter_topic(*pair), 1, 30 * DAY_MS) for pair in pairs]
+    inlets = sorted(set(inlets))
+    specs += [TopicSpec(inlet, PARTITIONS, 3 * DAY_MS) for inlet in inlets]
+    specs += [
+        TopicSpec(dead_letter_topic(topic, service), 1, 30 * DAY_MS)
+        for service in READERS
+        for topic in topics_read(service, inlets)
+    ]
     return specs

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -130,6 +131,15 @@ class Log(Protocol):
         self, partition: TopicPartition, offset: int, *, max_records: int
     ) -> Sequence[Record]:
         """Records from an offset on, outside any group; from the log's start when it is below. Never waits."""
+
+    async def first_since(
+        self, topics: Sequence[str], moment: datetime
+    ) -> Mapping[TopicPartition, int]:
+        """The first offset of each partition that was appended at that moment or later, else its end."""
+
+    async def move(self, group: str, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Have a group go on from there, whatever it has committed. Raises `Unavailable`, and so it does while the
+        group has a member, which would not notice."""
 
 
 __all__ = [

@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,13 @@ def lasting_database(
 
 @asynccontextmanager
 async def open_all(
-    database_url: str, directory: Path, public_url: str
+    database_url: str,
+    directory: Path,
+    public_url: str,
+    log_of: Callable[[str, Log], Log] = lambda _, log: log,
 ) -> AsyncIterator[tuple[list[Service], Log]]:
     """Every service in this process, its loops not running, on this database, an embedded log and the access file
-    that stands in the directory."""
+    that stands in the directory. `log_of` may put something between a service and the log."""
     values: dict[str, Any] = {
         "log_url": f"sqlite:///{directory / 'log'}",
         "database_url": database_url,
@@ -115,7 +118,8 @@ async def open_all(
         for name in SERVICES:
             open_service = importlib.import_module(f"services.{name}.main").open_service
             settings = settings_of(name, **values)
-            services.append(await stack.enter_async_context(open_service(settings, log, access)))
+            service = open_service(settings, log_of(name, log), access)
+            services.append(await stack.enter_async_context(service))
         yield services, log
 
 

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -90,6 +91,20 @@ class EmbeddedLog:
     ) -> Sequence[Record]:
         start, _ = self._storage.bounds(partition)
         return await self._storage.read(partition, max(offset, start), max_records)
+
+    async def first_since(
+        self, topics: Sequence[str], moment: datetime
+    ) -> Mapping[TopicPartition, int]:
+        since_ms = int(moment.timestamp() * 1000)
+        return {
+            at: await self._storage.first_since(at, since_ms)
+            for at in self._storage.partitions(topics)
+        }
+
+    async def move(self, group: str, next_offsets: Mapping[TopicPartition, int]) -> None:
+        if self._groups.has_members(group):
+            raise Unavailable(f"group {group} has members: stop the service")
+        await self._storage.commit(group, next_offsets)
 
 
 class EmbeddedProducer:

@@ -181,6 +181,9 @@ class _Group:
             self._leaving.update(dict.fromkeys(lost, member))
         self.rebalance()
 
+    def has_members(self) -> bool:
+        return bool(self._members)
+
     def rebalance(self) -> None:
         """Take away at once what others shall have; they get it when it is no longer in flight."""
         self._wanted = self._assignment()
@@ -248,6 +251,10 @@ class Groups:
 
     def leave(self, member: EmbeddedConsumer) -> None:
         self._groups[member.group].leave(member)
+
+    def has_members(self, group: str) -> bool:
+        """Whether anybody reads for the group."""
+        return group in self._groups and self._groups[group].has_members()
 
     def rebalance_all(self) -> None:
         """Called when topics were created."""

@@ -44,6 +44,7 @@ _READ = (
     "SELECT offset, key, value, headers, ts FROM records"
     " WHERE topic_id = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
 )
+_SINCE = "SELECT offset FROM records WHERE topic_id = ? AND partition = ? AND ts >= ? ORDER BY offset LIMIT 1"
 _APPEND = "INSERT INTO records (topic_id, partition, offset, ts, key, value, headers) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _LAST = "SELECT ts FROM records WHERE topic_id = ? AND partition = ? ORDER BY offset DESC LIMIT 1"
 _encode = msgspec.msgpack.Encoder().encode
@@ -129,6 +130,14 @@ class Storage:
             for place, key, value, headers, ts in rows
             if place < end
         ]
+
+    async def first_since(self, at: TopicPartition, since_ms: int) -> int:
+        """The first offset appended at that time or later, else the next one to be written. Looks at every record."""
+        parameters = (self._ids[at.topic], at.partition, since_ms)
+        found = await self._query(
+            lambda connection: connection.execute(_SINCE, parameters).fetchone()
+        )
+        return found[0] if found else self.bounds(at)[1]
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         names = {number: name for name, number in self._ids.items()}

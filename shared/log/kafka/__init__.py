@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 
 from shared.log import Consumer, Lag, Producer, Record, TopicPartition, TopicSpec
 from shared.log.kafka.consumer import KafkaConsumer
+from shared.log.kafka.moving import move
 from shared.log.kafka.producer import KafkaProducer
 from shared.log.kafka.quiet import quieten
 from shared.log.kafka.reader import Reader
@@ -54,3 +56,11 @@ class KafkaLog:
         self, partition: TopicPartition, offset: int, *, max_records: int
     ) -> Sequence[Record]:
         return await self._reader.read(partition, offset, max_records)
+
+    async def first_since(
+        self, topics: Sequence[str], moment: datetime
+    ) -> Mapping[TopicPartition, int]:
+        return await self._reader.first_since(await self._topics.partitions(topics), moment)
+
+    async def move(self, group: str, next_offsets: Mapping[TopicPartition, int]) -> None:
+        await move(self._settings, group, next_offsets)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import aiokafka
 
@@ -32,6 +33,21 @@ class Reader:
                     client.beginning_offsets(there), client.end_offsets(there)
                 )
         return _ours(self._settings, starts), _ours(self._settings, ends)
+
+    async def first_since(
+        self, partitions: Sequence[TopicPartition], moment: datetime
+    ) -> Mapping[TopicPartition, int]:
+        """The first offset of each that was appended then or later, else its end. Raises `Unavailable`."""
+        _, ends = await self.bounds(partitions)
+        client = await self._connection.get(CALL_SECONDS)
+        since_ms = int(moment.timestamp() * 1000)
+        with unavailable(f"looking up what was appended since {moment.isoformat()}"):
+            async with asyncio.timeout(CALL_SECONDS):
+                found = await client.offsets_for_times(
+                    {self._settings.theirs(at): since_ms for at in partitions}
+                )
+        firsts = {self._settings.ours(at): first.offset for at, first in found.items() if first}
+        return {at: firsts.get(at, ends[at]) for at in partitions}
 
     async def read(self, at: TopicPartition, offset: int, max_records: int) -> Sequence[Record]:
         """What stands from the offset on, at once; nothing when the log ends there. Raises `Unavailable`."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -340,6 +341,30 @@ async def test_read_pages_through_a_partition_and_never_waits(opened: OpenLog) -
     assert await opened.log.read(at, 25, max_records=10) == []
     assert [record.offset for record in await opened.log.read(at, 7, max_records=1)] == [7]
     assert time.monotonic() - began < 2
+
+
+async def test_a_group_goes_back_to_a_moment_while_nobody_reads_for_it(opened: OpenLog) -> None:
+    topic = await opened.topic("events", 2)
+    await send(opened.log, [Outgoing(topic, b"k%d" % n, b"early") for n in range(10)])
+    await asyncio.sleep(0.02)
+    moment = datetime.now(UTC)
+    await asyncio.sleep(0.02)
+    await send(opened.log, [Outgoing(topic, b"k%d" % n, b"late") for n in range(10)])
+    firsts = await opened.log.first_since([topic], moment)
+    assert sum(firsts.values()) == 10
+    ends = await opened.log.first_since([topic], moment + timedelta(hours=1))
+    assert sum(ends.values()) == 20
+    assert set((await opened.log.first_since([topic], moment - timedelta(hours=1))).values()) == {0}
+    async with opened.log.consumer("readers", [topic]) as consumer:
+        for record in await take(consumer, 20):
+            await consumer.commit({record.at: record.offset + 1})
+        with pytest.raises(Unavailable, match="group readers has members"):
+            await opened.log.move("readers", firsts)
+    await opened.log.move("readers", firsts)
+    async with opened.log.consumer("readers", [topic]) as consumer:
+        again = await take(consumer, 10)
+        assert {record.value for record in again} == {b"late"}
+        assert len({record.key for record in again}) == 10
 
 
 async def test_topics_are_created_once_and_differences_are_told(opened: OpenLog) -> None:
