@@ -99,8 +99,9 @@ fmt: setup ## Format, and fix what can be fixed safely
 	@$(BIN)/ruff check --fix
 
 .PHONY: docs
-docs: setup ## The interface written down anew: OpenAPI and AsyncAPI in docs/api
+docs: setup ## What is described, anew from the code: docs/api, and Kafka's topics and users for Kubernetes
 	@$(BIN)/python -m services.cli.describe
+	@$(BIN)/python -m services.cli.strimzi
 
 .PHONY: check
 check: lint types imports ## Exactly what CI runs before the tests
