@@ -88,6 +88,10 @@ wheels: setup ## What constraints.txt pins, and Afterword, as wheels in build/wh
 image: wheels ## The one image of all services (BUILDER=docker|podman|buildah IMAGE=... BASE=...)
 	@$(BUILDER) build -f deploy/Dockerfile --build-arg BASE=$(BASE) -t $(IMAGE) .
 
+.PHONY: k8s-check
+k8s-check: setup ## Show on the cluster of KUBECONFIG what the overlays claim (ARGS='--image ... --secrets ...')
+	@$(BIN)/python -m deploy.cluster.check $(ARGS)
+
 ##@ Develop
 
 .PHONY: setup
