@@ -9,6 +9,9 @@ from tests.integration.k8s.conftest import Built, Object
 SECRET = {"AFTERWORD_LOG_URL", "AFTERWORD_DATABASE_URL", "AFTERWORD_TOKEN_KEYS"}
 """What the Secret `afterword` holds, as pods.yaml and docs/operate/install.md say."""
 
+AUTHORITIES = {"log-cluster-ca-cert", "database-ca"}
+"""Where Strimzi and CloudNativePG keep the certificates of those who sign their servers'."""
+
 
 def test_every_object_stands_in_the_namespace(built: Built) -> None:
     for each in built.objects:
@@ -130,7 +133,8 @@ def test_every_variable_is_a_setting_and_every_needed_one_is_there(built: Built)
             f"AFTERWORD_{name.upper()}" for name, field in fields.items() if field.is_required()
         }
     given = settings_of(built).keys() | SECRET
-    assert given <= known
+    said = {each["name"] for one in built.containers().values() for each in one.get("env", ())}
+    assert given | said <= known
     assert required <= given
 
 
@@ -143,7 +147,8 @@ def test_settings_and_secrets_are_those_that_pods_name(built: Built) -> None:
         ], name
     for name, pod in built.pods().items():
         secrets = [each["secret"] for each in pod["spec"]["volumes"] if "secret" in each]
-        assert secrets == [{"secretName": "afterword-access"}], name
+        assert {"secretName": "afterword-access"} in secrets, name
+        assert {each["secretName"] for each in secrets} <= {"afterword-access", *AUTHORITIES}, name
 
 
 def test_the_migration_carries_this_version_in_its_name(built: Built) -> None:
