@@ -88,6 +88,10 @@ wheels: setup ## What constraints.txt pins, and Afterword, as wheels in build/wh
 image: wheels ## The one image of all services (BUILDER=docker|podman|buildah IMAGE=... BASE=...)
 	@$(BUILDER) build -f deploy/Dockerfile --build-arg BASE=$(BASE) -t $(IMAGE) .
 
+.PHONY: k8s-check
+k8s-check: setup ## Show on the cluster of KUBECONFIG what the overlays claim (ARGS='--image ... --secrets ...')
+	@$(BIN)/python -m deploy.cluster.check $(ARGS)
+
 ##@ Develop
 
 .PHONY: setup
@@ -99,8 +103,9 @@ fmt: setup ## Format, and fix what can be fixed safely
 	@$(BIN)/ruff check --fix
 
 .PHONY: docs
-docs: setup ## The interface written down anew: OpenAPI and AsyncAPI in docs/api
+docs: setup ## What is described, anew from the code: docs/api, and Kafka's topics and users for Kubernetes
 	@$(BIN)/python -m services.cli.describe
+	@$(BIN)/python -m services.cli.strimzi
 
 .PHONY: check
 check: lint types imports ## Exactly what CI runs before the tests

@@ -32,6 +32,8 @@ _QUIET_CHROMIUM = [
     "--disable-sync",
 ]
 _MISSING = "missing: "
+_OPTIONAL = "optional: "
+"""What begins so may be skipped everywhere: no package manager brings the part."""
 
 # How long an example takes says something about this machine at this moment, and nothing about the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -166,4 +168,5 @@ def _missing(reporter: pytest.TerminalReporter) -> set[str]:
 
 def _skipped(config: pytest.Config) -> int:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    return len(reporter.stats.get("skipped", ())) if reporter else 0
+    skipped = reporter.stats.get("skipped", ()) if reporter else ()
+    return sum(_OPTIONAL not in str(report.longrepr) for report in skipped)

@@ -26,6 +26,10 @@ _SETTINGS = {
     "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "60s",
 }
+CONNECTIONS = 12
+"""What one service opens at most in one process; k8s/components/cnpg has room for all that may run."""
+
+_KEPT = 8
 
 
 class Row(asyncpg.Record):  # type: ignore[misc]  # untyped library
@@ -72,8 +76,8 @@ def open_engine(url: str, service: str, **options: Any) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         pool_reset_on_return=None,
-        pool_size=8,
-        max_overflow=4,
+        pool_size=_KEPT,
+        max_overflow=CONNECTIONS - _KEPT,
         pool_timeout=5,
         connect_args=arguments,
         **options | {"json_deserializer": _same},

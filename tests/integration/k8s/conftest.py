@@ -1,8 +1,9 @@
-"""The overlays, built as `kubectl apply -k` would."""
+"""The overlays and the components, built as `kubectl apply -k` would."""
 
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,12 @@ import yaml
 
 K8S = Path(__file__).parents[3] / "k8s"
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
+COMPONENTS = sorted(
+    str(path.parent.relative_to(K8S / "components"))
+    for path in (K8S / "components").rglob("kustomization.yaml")
+)
 Object = dict[str, Any]
+Build = Callable[[Path], "Built"]
 
 
 class Built:
@@ -42,18 +48,47 @@ class Built:
         }
 
 
-@pytest.fixture(scope="session", params=OVERLAYS)
-def built(request: pytest.FixtureRequest) -> Built:
+@pytest.fixture(scope="session")
+def build() -> Build:
+    """What makes objects of a directory with a kustomization."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         if os.environ.get("AFTERWORD_NO_SKIPS"):
             pytest.fail("kubectl is not installed")
         pytest.skip("kubectl is not installed: it builds the overlays")
-    answer = subprocess.run(
-        [kubectl, "kustomize", str(K8S / "overlays" / request.param)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return Built([each for each in yaml.safe_load_all(answer.stdout) if each])
+
+    def run(directory: Path) -> Built:
+        answer = subprocess.run(
+            [kubectl, "kustomize", str(directory)], capture_output=True, text=True, check=False
+        )
+        assert answer.returncode == 0, answer.stderr
+        return Built([each for each in yaml.safe_load_all(answer.stdout) if each])
+
+    return run
+
+
+@pytest.fixture(scope="session", params=OVERLAYS)
+def built(request: pytest.FixtureRequest, build: Build) -> Built:
+    """Each overlay."""
+    return build(K8S / "overlays" / request.param)
+
+
+@pytest.fixture(scope="session", params=COMPONENTS)
+def composed(
+    request: pytest.FixtureRequest, build: Build, tmp_path_factory: pytest.TempPathFactory
+) -> Built:
+    """Each component, alone on the base."""
+    return compose(build, tmp_path_factory.mktemp("composed"), request.param)
+
+
+def compose(build: Build, directory: Path, *components: str) -> Built:
+    """The base with these components, as an overlay in this directory."""
+    up = Path(os.path.relpath(K8S.resolve(), directory.resolve()))
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [str(up / "base")],
+        "components": [str(up / "components" / name) for name in components],
+    }
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    return build(directory)

@@ -1,0 +1,146 @@
+"""Applies the overlays to the cluster that KUBECONFIG names, one after the other, and shows what is claimed of them.
+
+`python -m deploy.cluster.check` makes the namespace `afterword` and removes it again; it refuses a cluster that has one.
+Without `--image` and `--secrets` it works with what cannot run: pods then become available only where nodes run none.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from deploy.cluster import claims, disruptions, rollouts
+from deploy.cluster.claims import NotShown
+from deploy.cluster.kubectl import Failed, Object, items, must, run, text_of
+from deploy.cluster.system import NAMESPACE, System
+
+T = TypeVar("T")
+K8S = Path(__file__).parents[2] / "k8s"
+CLAIMS: tuple[Callable[[System], str], ...] = (
+    claims.second_apply_changes_nothing,
+    claims.restricted_is_enforced,
+    claims.pods_spread_over_zones,
+    disruptions.budgets_refuse_evictions,
+    disruptions.a_drain_respects_the_budgets,
+    rollouts.a_bad_image_stops_its_rollout,
+    rollouts.a_rollout_without_room_stops,
+)
+
+
+def main() -> None:
+    """Check each overlay; exit 1 when a claim does not hold."""
+    options = _options()
+    try:
+        _refuse_to_lose_anything()
+        held = [_check(name, options) for name in options.overlay]
+        held.append(_admitted("full"))
+    except Failed as failed:
+        sys.exit(str(failed))
+    sys.exit(0 if all(held) else 1)
+
+
+def _refuse_to_lose_anything() -> None:
+    if any(each["metadata"]["name"] == NAMESPACE for each in items("namespaces")):
+        raise Failed(f"the cluster has a namespace {NAMESPACE}: use one where nothing can be lost")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--overlay", nargs="*", default=["dev", "prod"])
+    parser.add_argument("--image", help="The image to run instead of the overlay's")
+    parser.add_argument("--secrets", type=Path, help="A file of the two Secrets that pods need")
+    parser.add_argument("--patience", type=float, default=300.0, help="Seconds for each change")
+    return parser.parse_args()
+
+
+def _check(overlay: str, options: argparse.Namespace) -> bool:
+    print(f"\n{overlay}", flush=True)
+    system = System(_objects(overlay, options.image), options.patience)
+    with _namespace():
+        secrets = options.secrets.read_text() if options.secrets else text_of(_placeholders())
+        must("apply", "--server-side", "-n", NAMESPACE, "-f", "-", given=secrets)
+        if not _shown("applied without a warning", _apply, system):
+            return False
+        held = [_shown(claim.__name__.replace("_", " "), claim, system) for claim in CLAIMS]
+        return all(held)
+
+
+@contextmanager
+def _namespace() -> Iterator[None]:
+    """The namespace as the base has it, and nothing of it afterwards."""
+    must("apply", "--server-side", "-f", str(K8S / "base" / "namespace.yaml"))
+    try:
+        yield
+    finally:
+        must("delete", "namespace", NAMESPACE, "--wait")
+
+
+def _apply(system: System) -> str:
+    if warnings := system.apply():
+        raise Failed("; ".join(warnings))
+    system.until_migrated()
+    pods = system.until_available()
+    told = ", ".join(f"{name} {n}" for name, n in pods.items())
+    return f"{len(system.objects)} objects by --server-side; available: {told}"
+
+
+def _shown(words: str, claim: Callable[[T], str], subject: T) -> bool:
+    """Print what a claim saw of its subject; False when it does not hold."""
+    try:
+        print(f"  shown           {words}: {claim(subject)}", flush=True)
+    except NotShown as why:
+        print(f"  not shown here  {words}: {why}", flush=True)
+    except Failed as what:
+        print(f"  FAILED          {words}: {what}", flush=True)
+        return False
+    return True
+
+
+def _admitted(overlay: str) -> bool:
+    """Whether the API server takes every object, kind by kind, without a warning."""
+    print(f"\n{overlay}, as the API server takes it; nothing of it is kept", flush=True)
+    with _namespace():
+        objects = _objects(overlay, None)
+        held = [_shown(kind, _dry_run, each) for kind, each in _by_kind(objects)]
+        return all(held)
+
+
+def _dry_run(objects: list[Object]) -> str:
+    given = text_of(objects)
+    answer = run("apply", "--server-side", "--dry-run=server", "-f", "-", given=given)
+    if "no matches for kind" in answer.err:
+        raise NotShown("the cluster does not know the kind")
+    if answer.code or answer.warnings:
+        raise Failed(answer.err.strip()[-1500:])
+    return f"{len(objects)} admitted"
+
+
+def _by_kind(objects: list[Object]) -> Iterator[tuple[str, list[Object]]]:
+    for kind in sorted({f"{each['apiVersion']} {each['kind']}" for each in objects}):
+        yield kind, [each for each in objects if f"{each['apiVersion']} {each['kind']}" == kind]
+
+
+def _objects(overlay: str, image: str | None) -> list[Object]:
+    built = must("kustomize", str(K8S / "overlays" / overlay)).out
+    objects = [each for each in yaml.safe_load_all(built) if each]
+    for each in objects:
+        if image and each["kind"] in ("Deployment", "Job"):
+            spec = each["spec"]["template"]["spec"]
+            for container in (*spec.get("initContainers", ()), *spec["containers"]):
+                container["image"] = image
+    return objects
+
+
+def _placeholders() -> list[Object]:
+    return [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+        for name in ("afterword", "afterword-access")
+    ]
+
+
+if __name__ == "__main__":
+    main()
