@@ -53,7 +53,7 @@ async def open_ground(
         )
         producer = await stack.enter_async_context(log.producer())
         await refuse_wrong_schema(database, schema)
-        keys = KeyRing.parse(settings.token_keys.get_secret_value())
+        keys = settings.key_ring()
         ground = Ground(
             schema.service, settings, access, keys, log, producer, database, schema, stack
         )

@@ -4,8 +4,10 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.tokens import KeyRing
 
 
 class Settings(BaseSettings):
@@ -23,8 +25,12 @@ class Settings(BaseSettings):
     access_file: Path = Field(
         description="YAML file of workspaces and hashed API keys, re-read when it changes"
     )
-    token_keys: SecretStr = Field(
-        description="Key ring of survey links, id:base64[,id:base64]; the first one signs"
+    token_keys: SecretStr | None = Field(
+        None, description="Key ring of survey links, id:base64[,id:base64]; the first one signs"
+    )
+    token_keys_file: Path | None = Field(
+        None,
+        description="The key ring as a file, a key on each line, re-read when it changes; instead of token_keys",
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, description="Port to listen on", ge=0, le=65535)
@@ -58,3 +64,18 @@ class Settings(BaseSettings):
         for part in parts:
             ip_network(part)
         return ",".join(parts)
+
+    @model_validator(mode="after")
+    def _one_key_ring(self) -> "Settings":
+        if (self.token_keys is None) == (self.token_keys_file is None):
+            raise ValueError(
+                "set one of AFTERWORD_TOKEN_KEYS_FILE and AFTERWORD_TOKEN_KEYS, the key ring of survey links"
+                " (afterword access token-key makes a key)"
+            )
+        return self
+
+    def key_ring(self) -> KeyRing:
+        """The keys of survey links. Raises `StartupError` for what is none."""
+        if self.token_keys_file is not None:
+            return KeyRing.load(self.token_keys_file)
+        return KeyRing.parse(self.token_keys.get_secret_value() if self.token_keys else "")

@@ -110,8 +110,10 @@ def _settings(service: str) -> Settings:
         return settings_of(service)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+        if not first["loc"]:  # what is wrong with several of them names them itself
+            raise StartupError(first["msg"].removeprefix("Value error, ")) from error
         name = "AFTERWORD_" + "_".join(str(part) for part in first["loc"]).upper()
-        wanted = Settings.model_fields.get(str(first["loc"][-1])) if first["loc"] else None
+        wanted = Settings.model_fields.get(str(first["loc"][-1]))
         hint = f" ({wanted.description})" if wanted and wanted.description else ""
         message = "is not set" if first["type"] == "missing" else first["msg"]
         raise StartupError(f"{name} {message}{hint}") from error
