@@ -49,7 +49,7 @@ async def open_ground(
     a database or a broker that is down is waited for by the loops, not here."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(settings.database_url, schema.service)
+            open_database(settings.database_url, schema.service, settings.database_ca_file)
         )
         producer = await stack.enter_async_context(log.producer())
         await refuse_wrong_schema(database, schema)

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.log.login import Login
+from shared.tls import TlsFiles
 from shared.tokens import KeyRing
 
 
@@ -16,9 +18,31 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AFTERWORD_", frozen=True, extra="ignore")
 
     log_url: str = Field(
-        description="kafka://host:port[,host:port]?prefix=... or sqlite:///directory"
+        description="kafka://host:port[,host:port]?prefix=..., with TLS kafka+ssl://..., or sqlite:///directory"
     )
-    database_url: str = Field(description="postgresql://user@host/database or sqlite:///directory")
+    kafka_username: str | None = Field(
+        None, description="Logs in by SCRAM-SHA-512; over TLS, or on this machine"
+    )
+    kafka_password: SecretStr | None = Field(None, description="The password of kafka_username")
+    kafka_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities that may sign a broker's certificate; the system's without it."
+        " This and the next two are re-read when they change, for new connections",
+    )
+    kafka_certificate_file: Path | None = Field(
+        None, description="PEM file of the certificate to show to brokers that ask for one (mTLS)"
+    )
+    kafka_key_file: Path | None = Field(
+        None, description="PEM file of its private key, without a password"
+    )
+    database_url: str = Field(
+        description="postgresql://user@host/database?sslmode=verify-full or sqlite:///directory"
+    )
+    database_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities that may sign the database's certificate, re-read when it changes;"
+        " with it sslmode is verify-full unless the URL says verify-ca",
+    )
     public_url: str = Field(
         "http://127.0.0.1:8000", description="The origin that customers' links start with"
     )
@@ -73,6 +97,11 @@ class Settings(BaseSettings):
                 " (afterword access token-key makes a key)"
             )
         return self
+
+    def log_login(self) -> Login:
+        """Who this process is to Kafka."""
+        files = (self.kafka_ca_file, self.kafka_certificate_file, self.kafka_key_file)
+        return Login(self.kafka_username, self.kafka_password, TlsFiles("AFTERWORD_KAFKA", *files))
 
     def key_ring(self) -> KeyRing:
         """The keys of survey links. Raises `StartupError` for what is none."""

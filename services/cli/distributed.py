@@ -70,8 +70,9 @@ def dev_distributed(
 
 async def _run(context: Context, port: int, environment: Mapping[str, str]) -> None:
     values = {name.removeprefix("AFTERWORD_").lower(): value for name, value in environment.items()}
-    await create_topics(settings_of("ingest", **values))
-    await migrate_all(SERVICES, environment["AFTERWORD_DATABASE_URL"])
+    settings = settings_of("ingest", **values)
+    await create_topics(settings)
+    await migrate_all(SERVICES, settings.database_url, settings.database_ca_file)
     ports = {name: port + 1 + index for index, name in enumerate(SERVICES)}
     async with ProxyOrigin.open(
         {name: f"http://{_HOST}:{at}" for name, at in ports.items()}

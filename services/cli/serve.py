@@ -73,7 +73,8 @@ def migrate(
     """Bring the databases to this version's schema. Safe to run again, and by several at once."""
     names = [s.value for s in service or ServiceName]
     settings = _settings(names[0])
-    for name, (before, after) in asyncio.run(migrate_all(names, settings.database_url)).items():
+    moving = migrate_all(names, settings.database_url, settings.database_ca_file)
+    for name, (before, after) in asyncio.run(moving).items():
         moved = "unchanged" if before == after else f"from {before or 'nothing'}"
         _console.print(f"{name}: schema revision {after} ({moved})", highlight=False)
 
@@ -101,7 +102,7 @@ def verify() -> None:
 
 async def _verify(settings: Settings) -> list[str]:
     access = Access.load(settings.access_file)
-    async with open_log(settings.log_url) as log:
+    async with open_log(settings.log_url, settings.log_login()) as log:
         return await log.verify_topics(topic_specs(access.inlets()))
 
 
