@@ -106,9 +106,11 @@ docs: setup ## The interface written down anew: OpenAPI and AsyncAPI in docs/api
 check: lint types imports ## Exactly what CI runs before the tests
 
 .PHONY: lint
-lint: setup ## Format and lint rules (ruff)
+lint: setup ## Format and lint rules (ruff), the Dockerfile (hadolint), every YAML file (yamllint)
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
+	@$(BIN)/hadolint deploy/Dockerfile
+	@$(BIN)/yamllint --strict .
 
 .PHONY: types
 types: setup ## Types (mypy, strict)
