@@ -84,8 +84,12 @@ wheels: setup ## What constraints.txt pins, and Afterword, as wheels in build/wh
 	@rm -rf build/wheels
 	@$(BIN)/pip wheel --quiet --disable-pip-version-check -c constraints.txt -w build/wheels .
 
+.PHONY: sbom
+sbom: wheels ## What is in the image, as CycloneDX in build/sbom.cdx.json
+	@$(BIN)/python -m deploy.sbom build/wheels build/sbom.cdx.json
+
 .PHONY: image
-image: wheels ## The one image of all services (BUILDER=docker|podman|buildah IMAGE=... BASE=...)
+image: sbom ## The one image of all services (BUILDER=docker|podman|buildah IMAGE=... BASE=...)
 	@$(BUILDER) build -f deploy/Dockerfile --build-arg BASE=$(BASE) -t $(IMAGE) .
 
 .PHONY: k8s-check
@@ -111,9 +115,11 @@ docs: setup ## What is described, anew from the code: docs/api, and Kafka's topi
 check: lint types imports ## Exactly what CI runs before the tests
 
 .PHONY: lint
-lint: setup ## Format and lint rules (ruff)
+lint: setup ## Format and lint rules (ruff), the Dockerfile (hadolint), every YAML file (yamllint)
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
+	@$(BIN)/hadolint deploy/Dockerfile
+	@$(BIN)/yamllint --strict .
 
 .PHONY: types
 types: setup ## Types (mypy, strict)

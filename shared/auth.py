@@ -4,10 +4,10 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,9 +22,8 @@ from shared.data_scope import EVERYTHING, DataScope
 from shared.errors import StartupError
 from shared.http.parameters import only_known_parameters
 from shared.http.problems import Problem
-from shared.telemetry import log
+from shared.watched import Watched
 
-_LOOK_SECONDS = 1.0
 _MOST_RECOGNISED = 1_000
 """How many headers are remembered: as many as there are keys, and one key can be written in many ways."""
 
@@ -109,38 +108,41 @@ class Principal:
     data: DataScope = EVERYTHING
 
 
-@dataclass
+@dataclass(frozen=True)
+class _State:
+    """What the access file says; whoever is recognised is forgotten with it."""
+
+    workspaces: Mapping[str, Workspace]
+    keys: Mapping[str, _Key]
+    principals: Mapping[str, Principal]
+    recognised: dict[bytes, Principal] = field(default_factory=dict)
+    """Whose keys were presented lately, by the digests of the headers that they came in."""
+
+
+@dataclass(frozen=True)
 class Access:
     """The access file as it is now. A broken edit is logged and the last good state stays in force."""
 
-    path: Path
-    workspaces: dict[str, Workspace] = field(default_factory=dict)
-    _keys: dict[str, _Key] = field(default_factory=dict)
-    _principals: dict[str, Principal] = field(default_factory=dict)
-    _recognised: dict[bytes, Principal] = field(default_factory=dict)
-    """Whose keys were presented lately, by the digests of the headers that they came in."""
-
-    _stamp: tuple[int, int] = (0, 0)
-    _looked_at: float = 0.0
+    _file: Watched[_State]
 
     @classmethod
     def load(cls, path: Path) -> "Access":
         """Read the file. Raises `StartupError` with the field that is wrong."""
-        access = cls(path)
-        access._read()
-        return access
+        return cls(Watched("access file", [path], partial(_read, path)))
+
+    @property
+    def workspaces(self) -> Mapping[str, Workspace]:
+        return self._file.value.workspaces
 
     def workspace(self, id: str) -> Workspace | None:
-        self._refresh()
         return self.workspaces.get(id)
 
     @property
     def key_count(self) -> int:
-        return len(self._keys)
+        return len(self._file.value.keys)
 
     def inlets(self) -> dict[str, str]:
         """The workspace of each inlet topic."""
-        self._refresh()
         return {
             inlet: workspace.id
             for workspace in self.workspaces.values()
@@ -149,15 +151,15 @@ class Access:
 
     def authenticate(self, presented: str | None) -> Principal | None:
         """Whose key this is, None for none of ours. The secret is compared in constant time."""
-        self._refresh()
+        state = self._file.value
         prefix, _, rest = (presented or "").partition("_")
         id, _, secret = rest.partition("_")
-        key = self._keys.get(id) if prefix == _KEY_PREFIX else None
+        key = state.keys.get(id) if prefix == _KEY_PREFIX else None
         expected = key.hash if key else "sha256:" + "0" * 64
         same = hmac.compare_digest(hash_secret(secret), expected)
         if key is None or not same:
             return None
-        return self._principals[key.id]
+        return state.principals[key.id]
 
     def recognise(self, header: str | None) -> Principal | None:
         """Whose key an Authorization header presents, None for none of ours.
@@ -165,55 +167,35 @@ class Access:
         What was found is remembered until the file is read again. It is looked up by a digest, which tells nobody
         who measures how long that takes anything about a key.
         """
-        self._refresh()
+        recognised = self._file.value.recognised
         digest = hashlib.blake2b((header or "").encode("utf-8", "surrogatepass")).digest()
-        principal = self._recognised.get(digest)
+        principal = recognised.get(digest)
         if principal is None and (principal := self.authenticate(bearer(header))) is not None:
-            if len(self._recognised) >= _MOST_RECOGNISED:
-                self._recognised.clear()
-            self._recognised[digest] = principal
+            if len(recognised) >= _MOST_RECOGNISED:
+                recognised.clear()
+            recognised[digest] = principal
         return principal
 
-    def _refresh(self) -> None:
-        at = time.monotonic()
-        if at - self._looked_at < _LOOK_SECONDS:
-            return
-        self._looked_at = at
-        try:
-            if self._stat() != self._stamp:
-                self._read()
-                log.info("access_file_read", workspaces=len(self.workspaces), keys=len(self._keys))
-        except (StartupError, OSError) as error:
-            log.error("access_file_refused", reason=str(error))
 
-    def _stat(self) -> tuple[int, int]:
-        stat = self.path.stat()
-        return stat.st_mtime_ns, stat.st_size
-
-    def _read(self) -> None:
-        try:
-            stamp = self._stat()
-            document = _Document.model_validate(
-                yaml.safe_load(self.path.read_text(encoding="utf-8"))
-            )
-        except OSError as error:
-            raise StartupError(
-                f"cannot read the access file {self.path}: {error.strerror}"
-            ) from error
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            at = ".".join(str(part) for part in first["loc"])
-            raise StartupError(f"the access file {self.path}: {at}: {first['msg']}") from error
-        except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a date that no calendar has
-            raise StartupError(
-                f"the access file {self.path} is not YAML: {error}".replace("\n", " ")
-            ) from error
-        _check(self.path, document)
-        self.workspaces = {workspace.id: workspace for workspace in document.workspaces}
-        self._keys = {key.id: key for key in document.keys}
-        self._principals = {key.id: _principal(key) for key in document.keys}
-        self._recognised.clear()
-        self._stamp = stamp
+def _read(path: Path) -> _State:
+    try:
+        document = _Document.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise StartupError(f"cannot read the access file {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        at = ".".join(str(part) for part in first["loc"])
+        raise StartupError(f"the access file {path}: {at}: {first['msg']}") from error
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a date that no calendar has
+        raise StartupError(
+            f"the access file {path} is not YAML: {error}".replace("\n", " ")
+        ) from error
+    _check(path, document)
+    return _State(
+        workspaces={workspace.id: workspace for workspace in document.workspaces},
+        keys={key.id: key for key in document.keys},
+        principals={key.id: _principal(key) for key in document.keys},
+    )
 
 
 def _principal(key: _Key) -> Principal:

@@ -49,11 +49,11 @@ async def open_ground(
     a database or a broker that is down is waited for by the loops, not here."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(settings.database_url, schema.service)
+            open_database(settings.database_url, schema.service, settings.database_ca_file)
         )
         producer = await stack.enter_async_context(log.producer())
         await refuse_wrong_schema(database, schema)
-        keys = KeyRing.parse(settings.token_keys.get_secret_value())
+        keys = settings.key_ring()
         ground = Ground(
             schema.service, settings, access, keys, log, producer, database, schema, stack
         )

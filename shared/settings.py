@@ -4,8 +4,12 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.log.login import Login
+from shared.tls import TlsFiles
+from shared.tokens import KeyRing
 
 
 class Settings(BaseSettings):
@@ -14,17 +18,43 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AFTERWORD_", frozen=True, extra="ignore")
 
     log_url: str = Field(
-        description="kafka://host:port[,host:port]?prefix=... or sqlite:///directory"
+        description="kafka://host:port[,host:port]?prefix=..., with TLS kafka+ssl://..., or sqlite:///directory"
     )
-    database_url: str = Field(description="postgresql://user@host/database or sqlite:///directory")
+    kafka_username: str | None = Field(
+        None, description="Logs in by SCRAM-SHA-512; over TLS, or on this machine"
+    )
+    kafka_password: SecretStr | None = Field(None, description="The password of kafka_username")
+    kafka_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities that may sign a broker's certificate; the system's without it."
+        " This and the next two are re-read when they change, for new connections",
+    )
+    kafka_certificate_file: Path | None = Field(
+        None, description="PEM file of the certificate to show to brokers that ask for one (mTLS)"
+    )
+    kafka_key_file: Path | None = Field(
+        None, description="PEM file of its private key, without a password"
+    )
+    database_url: str = Field(
+        description="postgresql://user@host/database?sslmode=verify-full or sqlite:///directory"
+    )
+    database_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities that may sign the database's certificate, re-read when it changes;"
+        " with it sslmode is verify-full unless the URL says verify-ca",
+    )
     public_url: str = Field(
         "http://127.0.0.1:8000", description="The origin that customers' links start with"
     )
     access_file: Path = Field(
         description="YAML file of workspaces and hashed API keys, re-read when it changes"
     )
-    token_keys: SecretStr = Field(
-        description="Key ring of survey links, id:base64[,id:base64]; the first one signs"
+    token_keys: SecretStr | None = Field(
+        None, description="Key ring of survey links, id:base64[,id:base64]; the first one signs"
+    )
+    token_keys_file: Path | None = Field(
+        None,
+        description="The key ring as a file, a key on each line, re-read when it changes; instead of token_keys",
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, description="Port to listen on", ge=0, le=65535)
@@ -58,3 +88,23 @@ class Settings(BaseSettings):
         for part in parts:
             ip_network(part)
         return ",".join(parts)
+
+    @model_validator(mode="after")
+    def _one_key_ring(self) -> "Settings":
+        if (self.token_keys is None) == (self.token_keys_file is None):
+            raise ValueError(
+                "set one of AFTERWORD_TOKEN_KEYS_FILE and AFTERWORD_TOKEN_KEYS, the key ring of survey links"
+                " (afterword access token-key makes a key)"
+            )
+        return self
+
+    def log_login(self) -> Login:
+        """Who this process is to Kafka."""
+        files = (self.kafka_ca_file, self.kafka_certificate_file, self.kafka_key_file)
+        return Login(self.kafka_username, self.kafka_password, TlsFiles("AFTERWORD_KAFKA", *files))
+
+    def key_ring(self) -> KeyRing:
+        """The keys of survey links. Raises `StartupError` for what is none."""
+        if self.token_keys_file is not None:
+            return KeyRing.load(self.token_keys_file)
+        return KeyRing.parse(self.token_keys.get_secret_value() if self.token_keys else "")

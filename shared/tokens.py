@@ -4,13 +4,17 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 from shared.errors import AfterwordError, StartupError
+from shared.watched import Watched
 
 _MAC_BYTES = 16
 _VERSION = 1
@@ -29,34 +33,30 @@ class Token(NamedTuple):
     expires_at: datetime
 
 
+Keys = tuple[tuple[str, bytes], ...]
+
+
 @dataclass(frozen=True)
 class KeyRing:
     """Keys by id; the first signs, all verify, so that a key can be rotated while its links live."""
 
-    keys: tuple[tuple[str, bytes], ...]
+    _now: Callable[[], Keys]
 
     @classmethod
     def parse(cls, text: str) -> "KeyRing":
         """Read `id:base64[,id:base64]`. Raises `StartupError` without repeating a key."""
-        keys = []
-        for part in text.split(","):
-            name, _, encoded = part.strip().partition(":")
-            try:
-                key = base64.b64decode(encoded, validate=True)
-            except ValueError as error:  # also for what is not ASCII
-                raise StartupError(
-                    f"AFTERWORD_TOKEN_KEYS: the key {name!r} is not base64"
-                ) from error
-            if not name or len(name) > 32 or len(key) < 32:
-                raise StartupError(
-                    "AFTERWORD_TOKEN_KEYS must be id:base64[,id:base64] with keys of 32 bytes or more"
-                )
-            keys.append((name, key))
-        return cls(tuple(keys))
+        keys = _parse(text, "AFTERWORD_TOKEN_KEYS")
+        return cls(lambda: keys)
+
+    @classmethod
+    def load(cls, path: Path) -> "KeyRing":
+        """Read the same from a file, or a key on each line, and again when it changes. Raises `StartupError`."""
+        file = Watched("token keys", [path], partial(_read, path))
+        return cls(lambda: file.value)
 
     def sign(self, token: Token) -> str:
         """The text of the token, safe in a path."""
-        name, key = self.keys[0]
+        name, key = self._now()[0]
         payload = _pack(name, token)
         return _encode(payload + _mac(key, payload))
 
@@ -72,10 +72,38 @@ class KeyRing:
             raise BadToken("malformed")
         payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         name, token = _unpack(payload)
-        key = dict(self.keys).get(name, b"")
+        key = dict(self._now()).get(name, b"")
         if not hmac.compare_digest(_mac(key, payload), mac) or not key:
             raise BadToken("forged")
         return token
+
+
+def _read(path: Path) -> Keys:
+    source = f"AFTERWORD_TOKEN_KEYS_FILE {path}"
+    try:
+        return _parse(path.read_text(encoding="utf-8"), source)
+    except OSError as error:
+        raise StartupError(f"{source} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StartupError(f"{source} is not text") from error
+
+
+def _parse(text: str, source: str) -> Keys:
+    keys: dict[str, bytes] = {}
+    for part in re.split(r"[,\s]+", text.strip()):
+        name, _, encoded = part.partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except ValueError as error:  # also for what is not ASCII
+            raise StartupError(f"{source}: the key {name!r} is not base64") from error
+        if not name or len(name) > 32 or len(key) < 32:
+            raise StartupError(
+                f"{source} must be id:base64[,id:base64] with keys of 32 bytes or more"
+            )
+        if name in keys:
+            raise StartupError(f"{source}: the key {name!r} stands twice")
+        keys[name] = key
+    return tuple(keys.items())
 
 
 def _mac(key: bytes, payload: bytes) -> bytes:

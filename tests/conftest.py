@@ -18,7 +18,9 @@ from deploy.local.process import MissingPart, interruptible
 NO_SKIPS = "AFTERWORD_NO_SKIPS"
 _MARKED_BY_FIXTURE = {
     "kafka_broker": "kafka",
+    "secured_kafka": "kafka",
     "postgres_server": "postgres",
+    "secured_server": "postgres",
     "chromium": "browser",
 }
 # No sandbox: as root, as in CI, Chromium refuses to start with one. The rest keeps it off the network.
@@ -55,7 +57,7 @@ def kafka_broker() -> Iterator[KafkaBroker]:
     try:
         broker = KafkaBroker()
     except MissingPart as missing:
-        raise _do_without(str(missing)) from missing
+        raise do_without(str(missing)) from missing
     with broker:
         yield broker
 
@@ -72,7 +74,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     try:
         server = PostgresServer(durable=False)
     except MissingPart as missing:
-        raise _do_without(str(missing)) from missing
+        raise do_without(str(missing)) from missing
     with server:
         yield server
 
@@ -91,7 +93,7 @@ def chromium() -> str:
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
         if path := shutil.which(name):
             return path
-    raise _do_without("Chromium: install chromium")
+    raise do_without("Chromium: install chromium")
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         yield browser
 
 
-def _do_without(part: str) -> BaseException:
+def do_without(part: str) -> BaseException:
     """What skips a test that needs this part, or fails it where all parts are promised."""
     if os.environ.get(NO_SKIPS):
         return pytest.fail.Exception(f"{_MISSING}{part}", pytrace=False)
@@ -128,7 +130,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch the broker's jars before a test's timeout runs; the fixture says what is missing."""
-    if any("kafka_broker" in getattr(item, "fixturenames", ()) for item in session.items):
+    if any(item.get_closest_marker("kafka") for item in session.items):
         with contextlib.suppress(MissingPart):
             fetch_jars(find_java())
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +27,9 @@ process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{side_door}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}{side_told}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SIDE:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{told}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={directory}/data
 auto.create.topics.enable=false
@@ -63,11 +64,15 @@ class Member:
 
 
 @dataclass(frozen=True)
-class SideDoor:
-    """A second listener whose clients are told another port, so that what they send takes a way round."""
+class Listener:
+    """A listener beside the plain one, with its own lines of server.properties. Clients that are told another port
+    than its own take a way round."""
 
+    name: str
     port: int
     told: int
+    protocol: str = "PLAINTEXT"
+    settings: str = ""
 
 
 class KafkaBroker:
@@ -81,10 +86,12 @@ class KafkaBroker:
         *,
         under: Path | None = None,
         member: Member | None = None,
-        side_door: SideDoor | None = None,
+        listeners: Sequence[Listener] = (),
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         """Find the parts and choose the ports, keeping the data in a new directory under the one that is given;
-        MissingPart when Java or Maven is not installed. Without a cluster to be a member of it is one by itself."""
+        MissingPart when Java or Maven is not installed. Without a cluster to be a member of it is one by itself.
+        `passwords` are those of the users that may log in by SCRAM-SHA-512."""
         self._java = find_java()
         self._jars = fetch_jars(self._java)
         self._directory = Path(tempfile.mkdtemp(prefix="afterword-kafka-", dir=under))
@@ -94,8 +101,9 @@ class KafkaBroker:
         self._properties.write_text(
             _PROPERTIES.format(
                 port=self.port,
-                side_door=f",SIDE://127.0.0.1:{side_door.port}" if side_door else "",
-                side_told=f",SIDE://127.0.0.1:{side_door.told}" if side_door else "",
+                listeners="".join(f",{each.name}://127.0.0.1:{each.port}" for each in listeners),
+                told="".join(f",{each.name}://127.0.0.1:{each.told}" for each in listeners),
+                protocols="".join(f",{each.name}:{each.protocol}" for each in listeners),
                 node=self._member.node,
                 controller_port=self._member.controller_port,
                 voters=self._member.voters,
@@ -103,7 +111,9 @@ class KafkaBroker:
                 in_sync=min(2, self._member.replicas),
                 directory=self._directory,
             )
+            + "".join(each.settings for each in listeners)
         )
+        self._passwords = passwords or {}
         self._process: ServerProcess | None = None
 
     @property
@@ -220,11 +230,16 @@ class KafkaBroker:
         return [str(self._java), *(flags or _TOOL_FLAGS), "-cp", f"{self._jars}/*", name]
 
     def _format(self) -> None:
+        users = [
+            part
+            for name, password in self._passwords.items()
+            for part in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
+        ]
         subprocess.run(
             [
                 *self._main("kafka.tools.StorageTool"),
                 *("format", "--cluster-id", self._member.cluster),
-                *("--config", str(self._properties)),
+                *("--config", str(self._properties), *users),
             ],
             check=True,
             stdin=subprocess.DEVNULL,

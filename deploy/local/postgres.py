@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from deploy.local.certificates import Pair
 from deploy.local.ports import free_port
 from deploy.local.process import (
     START_SECONDS,
@@ -26,6 +27,10 @@ from deploy.local.process import (
 )
 
 _PROGRAMS = ("postgres", "initdb", "psql")
+_TLS_ONLY = """
+hostssl all postgres 127.0.0.1/32 trust
+hostssl all all 127.0.0.1/32 scram-sha-256
+"""
 # What a crash leaves while backends of the killed server are still letting go.
 _STILL_HELD = ("is still in use", "is running")
 
@@ -37,11 +42,14 @@ class PostgresServer:
     With `durable=False` a killed server still loses nothing; only the machine's power cut would.
     """
 
-    def __init__(self, *, durable: bool = True, under: Path | None = None) -> None:
+    def __init__(
+        self, *, durable: bool = True, under: Path | None = None, tls: Pair | None = None
+    ) -> None:
         """Find the programs and make the data directory, under the one that is given; MissingPart when they are not
-        installed."""
+        installed. With a certificate it takes connections with TLS only, and asks all but `postgres` for passwords."""
         self._bin = find_programs()
         self._durable = durable
+        self._tls = tls
         self._account = _unprivileged()
         self._directory = Path(tempfile.mkdtemp(prefix="afterword-pg-", dir=under))
         self.port = free_port()
@@ -154,6 +162,18 @@ class PostgresServer:
         )
         if answer.returncode:
             raise StartFailed(f"initdb as {self._account or 'this user'}: {answer.stderr.strip()}")
+        if self._tls is not None:
+            self._own("server.crt", self._tls.certificate.read_text())
+            self._own("server.key", self._tls.key.read_text())
+            self._own("pg_hba.conf", _TLS_ONLY)
+
+    def _own(self, name: str, text: str) -> None:
+        """Write a file that the server takes for its own: it reads no key that others may read."""
+        path = self._directory / "data" / name
+        path.write_text(text)
+        path.chmod(0o600)
+        if self._account is not None:
+            os.chown(path, self._account.uid, self._account.gid)
 
     def _launch(self) -> None:
         settings = {
@@ -162,6 +182,7 @@ class PostgresServer:
             "max_connections": "200",
             "timezone": "UTC",
             "fsync": "on" if self._durable else "off",
+            "ssl": "off" if self._tls is None else "on",
         }
         command: list[str | Path] = [self._bin / "postgres", "-D", self._directory / "data"]
         command += ["-p", str(self.port)]

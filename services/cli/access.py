@@ -51,7 +51,7 @@ def key(
 def token_key(
     name: Annotated[str, typer.Argument(help="Its name in the ring, e.g. 2026-11.")],
 ) -> None:
-    """Make a key for survey links. Put first in AFTERWORD_TOKEN_KEYS it signs; the others still open their links."""
+    """Make a key for survey links. First in the key ring it signs; the others still open their links."""
     if not _RING_NAME.fullmatch(name):
         raise StartupError(f"{name!r} is no name: 1 to 32 letters, digits, '.', '_' and '-'")
     _say(f"{name}:{base64.b64encode(secrets.token_bytes(32)).decode()}")

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,7 +40,7 @@ async def open_services(
     first = settings[names[0]]
     async with AsyncExitStack() as stack:
         access = Access.load(first.access_file)
-        log = await stack.enter_async_context(open_log(first.log_url))
+        log = await stack.enter_async_context(open_log(first.log_url, first.log_login()))
         yield [
             await stack.enter_async_context(_open(name, settings[name], log, access))
             for name in names
@@ -54,12 +55,14 @@ async def _open(name: str, settings: Settings, log: Log, access: Access) -> Asyn
         yield service
 
 
-async def migrate_all(names: Sequence[str], database_url: str) -> dict[str, tuple[str | None, str]]:
+async def migrate_all(
+    names: Sequence[str], database_url: str, ca_file: Path | None = None
+) -> dict[str, tuple[str | None, str]]:
     """Bring each service's schema to this code's head; returns the revisions before and after. Idempotent."""
     moved = {}
     for name in names:
         schema = schema_of(name)
-        async with open_database(database_url, name) as database:
+        async with open_database(database_url, name, ca_file) as database:
             moved[name] = await migrate(database, schema)
     return moved
 
@@ -67,7 +70,7 @@ async def migrate_all(names: Sequence[str], database_url: str) -> dict[str, tupl
 async def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing, the inlets of the access file among them. Idempotent."""
     access = Access.load(settings.access_file)
-    async with open_log(settings.log_url) as log:
+    async with open_log(settings.log_url, settings.log_login()) as log:
         return await log.create_topics(topic_specs(access.inlets()))
 
 

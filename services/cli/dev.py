@@ -111,7 +111,8 @@ async def open_embedded(data: Path, url: str) -> AsyncIterator[Embedded]:
         "database_url": f"sqlite:///{data}",
         "public_url": url,
         "access_file": data / "access.yaml",
-        "token_keys": (data / "token-keys").read_text(encoding="utf-8").strip(),
+        "token_keys": None,
+        "token_keys_file": data / "token-keys",
         "allow_loopback": True,
     }
     settings = {name: settings_of(name, **values) for name in SERVICES}

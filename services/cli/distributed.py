@@ -59,7 +59,7 @@ def dev_distributed(
         "AFTERWORD_DATABASE_URL": postgres_url,
         "AFTERWORD_PUBLIC_URL": context.url,
         "AFTERWORD_ACCESS_FILE": str((data / "access.yaml").resolve()),
-        "AFTERWORD_TOKEN_KEYS": (data / "token-keys").read_text(encoding="utf-8").strip(),
+        "AFTERWORD_TOKEN_KEYS_FILE": str((data / "token-keys").resolve()),
         "AFTERWORD_HOST": _HOST,
         "AFTERWORD_LOG_FORMAT": "console",
         "AFTERWORD_GRACE_SECONDS": str(_GRACE_SECONDS),
@@ -70,8 +70,9 @@ def dev_distributed(
 
 async def _run(context: Context, port: int, environment: Mapping[str, str]) -> None:
     values = {name.removeprefix("AFTERWORD_").lower(): value for name, value in environment.items()}
-    await create_topics(settings_of("ingest", **values))
-    await migrate_all(SERVICES, environment["AFTERWORD_DATABASE_URL"])
+    settings = settings_of("ingest", **values, token_keys=None)
+    await create_topics(settings)
+    await migrate_all(SERVICES, settings.database_url, settings.database_ca_file)
     ports = {name: port + 1 + index for index, name in enumerate(SERVICES)}
     async with ProxyOrigin.open(
         {name: f"http://{_HOST}:{at}" for name, at in ports.items()}
@@ -129,6 +130,10 @@ async def run_children(
 async def _started(
     ports: Mapping[str, int], environment: Mapping[str, str]
 ) -> AsyncIterator[dict[str, asyncio.subprocess.Process]]:
+    # The key ring is ours: one that our own environment names would be a second.
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "AFTERWORD_TOKEN_KEYS"
+    }
     processes: dict[str, asyncio.subprocess.Process] = {}
     forwards: list[asyncio.Task[None]] = []
     try:
@@ -143,7 +148,7 @@ async def _started(
                 "services.cli",
                 "serve",
                 name,
-                env=os.environ | environment | own,
+                env={**inherited, **environment, **own},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,

@@ -85,9 +85,8 @@ def judge(status: dict[str, Any]) -> Iterator[Check]:
 def _database(service: str, database: dict[str, Any]) -> Iterator[Check]:
     name = f"{service} database"
     if not database["ok"]:
-        yield Check(
-            name, "fail", database["reason"], "is it up, and does AFTERWORD_DATABASE_URL name it?"
-        )
+        hint = _unless_named("is it up, and does AFTERWORD_DATABASE_URL name it?", database)
+        yield Check(name, "fail", database["reason"], hint)
         return
     yield Check(name, "ok", "answers")
     outbox = database["outbox"]
@@ -113,9 +112,8 @@ def _database(service: str, database: dict[str, Any]) -> Iterator[Check]:
 
 def _log(service: str, log: dict[str, Any]) -> Iterator[Check]:
     if not log["ok"]:
-        yield Check(
-            f"{service} log", "fail", log["reason"], "is it up, and does AFTERWORD_LOG_URL name it?"
-        )
+        hint = _unless_named("is it up, and does AFTERWORD_LOG_URL name it?", log)
+        yield Check(f"{service} log", "fail", log["reason"], hint)
         return
     yield Check(f"{service} log", "ok", "answers")
     for topic, records in sorted(log["lag"].items()):
@@ -127,6 +125,11 @@ def _log(service: str, log: dict[str, Any]) -> Iterator[Check]:
             behind,
             "add replicas if it keeps growing" if late else None,
         )
+
+
+def _unless_named(hint: str, away: dict[str, Any]) -> str | None:
+    """The hint, where the reason does not say itself which setting to look at."""
+    return None if "AFTERWORD_" in away["reason"] else hint
 
 
 def _loop(service: str, loop: dict[str, Any]) -> Iterator[Check]:

@@ -34,6 +34,7 @@ def _add_the_rest() -> None:
         distributed,
         dlq,
         doctor,
+        front,
         listen,
         rebuild,
         retention,
@@ -50,6 +51,7 @@ def _add_the_rest() -> None:
     app.command("retention")(retention.retention)
     app.add_typer(rebuild.scoring, name="scoring")
     app.command("dev-distributed")(distributed.dev_distributed)
+    app.command("origin")(front.origin)
     app.command("demo")(demo.demo)
     app.command(system.COMMAND, hidden=True)(system.serve_demo)
 

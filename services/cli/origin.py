@@ -1,4 +1,4 @@
-"""One origin in front of four processes, for development: each request goes to the service of its path, streamed."""
+"""One origin in front of four processes: each request goes to the service of its path, streamed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -26,6 +26,7 @@ _HOP_BY_HOP = frozenset(
     }
     | {b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect"}
 )
+_FORWARDED = (b"x-forwarded-", b"forwarded")
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -80,7 +81,7 @@ class ProxyOrigin:
                 URL(target, encoded=True),
                 headers=[
                     (n.decode("latin-1"), v.decode("latin-1"))
-                    for n, v in end_to_end(scope["headers"])
+                    for n, v in with_client(end_to_end(scope["headers"]), scope["client"])
                 ],
                 data=_body(receive) if _has_body(scope["headers"]) else None,
                 allow_redirects=False,
@@ -136,6 +137,12 @@ def end_to_end(headers: list[tuple[bytes, bytes]] | Headers) -> Headers:
         for part in v.split(b",")
     }
     return [(n, v) for n, v in headers if n.lower() not in _HOP_BY_HOP and n.lower() not in named]
+
+
+def with_client(headers: Headers, client: tuple[str, int] | None) -> Headers:
+    """The headers with who has connected to us, and nothing of what it says about that itself."""
+    own = [(n, v) for n, v in headers if not n.lower().startswith(_FORWARDED)]
+    return [*own, (b"x-forwarded-for", client[0].encode())] if client else own
 
 
 def _has_body(headers: Headers) -> bool:

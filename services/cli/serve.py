@@ -69,7 +69,8 @@ def migrate(
     """Bring the databases to this version's schema. Safe to run again, and by several at once."""
     names = [s.value for s in service or ServiceName]
     settings = settings_for(names[0])
-    for name, (before, after) in asyncio.run(migrate_all(names, settings.database_url)).items():
+    moving = migrate_all(names, settings.database_url, settings.database_ca_file)
+    for name, (before, after) in asyncio.run(moving).items():
         moved = "unchanged" if before == after else f"from {before or 'nothing'}"
         _console.print(f"{name}: schema revision {after} ({moved})", highlight=False)
 
@@ -80,8 +81,10 @@ def settings_for(service: str) -> Settings:
         return settings_of(service)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+        if not first["loc"]:  # what is wrong with several of them names them itself
+            raise StartupError(first["msg"].removeprefix("Value error, ")) from error
         name = "AFTERWORD_" + "_".join(str(part) for part in first["loc"]).upper()
-        wanted = Settings.model_fields.get(str(first["loc"][-1])) if first["loc"] else None
+        wanted = Settings.model_fields.get(str(first["loc"][-1]))
         hint = f" ({wanted.description})" if wanted and wanted.description else ""
         message = "is not set" if first["type"] == "missing" else first["msg"]
         raise StartupError(f"{name} {message}{hint}") from error

@@ -48,7 +48,7 @@ def verify() -> None:
 
 async def _verify(settings: Settings) -> list[str]:
     access = Access.load(settings.access_file)
-    async with open_log(settings.log_url) as log:
+    async with open_log(settings.log_url, settings.log_login()) as log:
         return await log.verify_topics(topic_specs(access.inlets()))
 
 
@@ -81,7 +81,7 @@ async def _rewind(
             f"{service} reads {', '.join(sorted(read))}, not {', '.join(sorted(strange))}"
         )
     names = wanted or sorted(read)
-    async with open_log(settings.log_url) as log:
+    async with open_log(settings.log_url, settings.log_login()) as log:
         lags = await log.lag(service, names)
         found = moves(lags, await log.first_since(names, moment))
         if yes and found:

@@ -109,14 +109,17 @@ async def now(tx: Tx) -> datetime:
 
 
 @asynccontextmanager
-async def open_database(url: str, service: str) -> AsyncIterator[Database]:
-    """Open `postgresql://...` (one schema per service) or `sqlite:///directory` (one file per service).
+async def open_database(
+    url: str, service: str, ca_file: Path | None = None
+) -> AsyncIterator[Database]:
+    """Open `postgresql://...` (one schema per service) or `sqlite:///directory` (one file per service). A server's
+    certificate must be signed by an authority in `ca_file`.
 
     Connects lazily: a database that is down shows at the first use, as `Unavailable`.
     Raises `StartupError` for a URL that can never work.
     """
     if url.startswith(("postgresql://", "postgres://")):
-        engine = postgresql.open_engine(url, service, **_OPTIONS)
+        engine = postgresql.open_engine(url, service, ca_file, **_OPTIONS)
         engines = {engine}
         begin = partial(postgresql.transaction, engine)
         database = Database(service, "postgresql", begin, engine)

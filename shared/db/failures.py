@@ -1,5 +1,6 @@
 """Says of a database's error whether trying again can help: only then it is `Unavailable`."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,7 +8,9 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from shared.db.encryption import SETTINGS
 from shared.errors import TurnedAway, Unavailable
+from shared.tls import distrust
 
 _RETRIABLE_SQLSTATE = ("08", "40", "53", "55P03", "57014", "57P", "58", "25006", "25P03")
 """Connection, rollback (deadlock, serialisation), resources, lock timeout, cancel, shutdown, I/O, fail-over."""
@@ -31,6 +34,9 @@ async def translated() -> AsyncIterator[None]:
     ) as error:  # of BEGIN and COMMIT
         state = getattr(error, "sqlstate", None) or "08"
         _raise(error, state, retriable=state.startswith(_RETRIABLE_SQLSTATE))
+    except ssl.SSLCertVerificationError as error:
+        words = distrust(error, SETTINGS, f"{SETTINGS}_URL")
+        raise Unavailable(f"database: {words}") from error
     except (PoolTimeout, OSError) as error:
         raise Unavailable(f"database: {_brief(error)}") from error
 

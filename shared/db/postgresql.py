@@ -4,9 +4,9 @@ A statement costs the driver 80 µs and SQLAlchemy's execution 150 to 300 µs mo
 costs (docs/decisions/0014).
 """
 
-import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -16,11 +16,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.db.encryption import encryption
 from shared.errors import StartupError
 
 _DRIVER = "afterword.driver"
 _JSONB_VERSION = b"\x01"
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SETTINGS = {
     "lock_timeout": "10s",
     "statement_timeout": "60s",
@@ -46,7 +46,7 @@ class Row(asyncpg.Record):  # type: ignore[misc]  # untyped library
         return dict(self.items())
 
 
-def open_engine(url: str, service: str, **options: Any) -> AsyncEngine:
+def open_engine(url: str, service: str, ca_file: Path | None, **options: Any) -> AsyncEngine:
     """A pool of connections that commit each statement, but for those that `transaction` takes; connects lazily.
 
     Raises `StartupError` for a URL that can never work.
@@ -58,9 +58,11 @@ def open_engine(url: str, service: str, **options: Any) -> AsyncEngine:
             "AFTERWORD_DATABASE_URL must read postgresql://user:password@host:port/database"
         ) from error
     query = dict(parsed.query)
-    if unknown := query.keys() - {"sslmode", "sslrootcert"}:
+    mode = query.pop("sslmode", None)
+    if query:
         raise StartupError(
-            f"AFTERWORD_DATABASE_URL: {min(unknown)!r} is not understood, only sslmode and sslrootcert are"
+            f"AFTERWORD_DATABASE_URL: {min(query)!r} is not understood, only sslmode is;"
+            " AFTERWORD_DATABASE_CA_FILE names the authority that signs certificates"
         )
     own = {"application_name": f"afterword-{service}", "search_path": service}
     arguments: dict[str, Any] = {
@@ -69,8 +71,8 @@ def open_engine(url: str, service: str, **options: Any) -> AsyncEngine:
         "server_settings": own | _SETTINGS,
         "record_class": Row,
     }
-    if mode := query.pop("sslmode", None):
-        arguments["ssl"] = _tls(str(mode), query.pop("sslrootcert", None))
+    if (tls := encryption(None if mode is None else str(mode), ca_file)) is not None:
+        arguments["ssl"] = tls
     engine = create_async_engine(
         parsed.set(query=query),
         isolation_level="AUTOCOMMIT",
@@ -182,18 +184,3 @@ def _on_checkout(_connection: Any, record: Any, _proxy: Any) -> None:
 
 def _same(value: Any) -> Any:
     return value
-
-
-def _tls(mode: str, root: Any) -> ssl.SSLContext | str:
-    if mode not in _SSL_MODES:
-        raise StartupError(
-            f"AFTERWORD_DATABASE_URL: sslmode must be one of {', '.join(_SSL_MODES)}, not {mode!r}"
-        )
-    if mode != "verify-full":
-        return mode
-    try:
-        return ssl.create_default_context(cafile=root)
-    except OSError as error:
-        raise StartupError(
-            f"AFTERWORD_DATABASE_URL: sslrootcert {root} cannot be used: {error.strerror}"
-        ) from error

@@ -5,19 +5,20 @@ from contextlib import asynccontextmanager
 
 from shared.errors import StartupError
 from shared.log import Log
+from shared.log.login import NOBODY, Login
 
 
 @asynccontextmanager
-async def open_log(url: str) -> AsyncIterator[Log]:
-    """Open the log named by `kafka://host:port[,host:port]?prefix=...` or `sqlite:///directory`.
+async def open_log(url: str, login: Login = NOBODY) -> AsyncIterator[Log]:
+    """Open the log named by `kafka[+ssl]://host:port[,host:port]?prefix=...` or `sqlite:///directory`.
 
     Each implementation is imported only when its URL asks for it: the embedded mode needs no Kafka client.
     Raises `StartupError` for another scheme, or when a second process holds the directory.
     """
-    if url.startswith("kafka://"):
+    if url.startswith(("kafka://", "kafka+ssl://")):
         from shared.log.kafka import KafkaLog
 
-        async with KafkaLog.open(url) as log:
+        async with KafkaLog.open(url, login) as log:
             yield log
     elif url.startswith("sqlite:///"):
         from shared.log.embedded import EmbeddedLog
@@ -26,6 +27,6 @@ async def open_log(url: str) -> AsyncIterator[Log]:
             yield log
     else:
         raise StartupError(
-            f"AFTERWORD_LOG_URL must start with kafka:// or sqlite:///, not {url.split(':', 1)[0]!r}:"
-            " e.g. kafka://localhost:9092 or sqlite:////var/lib/afterword"
+            f"AFTERWORD_LOG_URL must start with kafka://, kafka+ssl:// or sqlite:///, not"
+            f" {url.split(':', 1)[0]!r}: e.g. kafka://localhost:9092 or sqlite:////var/lib/afterword"
         )

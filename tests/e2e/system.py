@@ -136,10 +136,11 @@ def _ready(client: httpx.Client, url: str) -> bool:
 
 def base_environment(directory: Path) -> dict[str, str]:
     """What every process needs of the environment, and nothing of the tester's own settings."""
+    (directory / "token-keys").write_text(TOKEN_KEYS, encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AFTERWORD_")}
     return kept | {
         "AFTERWORD_ACCESS_FILE": str(directory / "access.yaml"),
-        "AFTERWORD_TOKEN_KEYS": TOKEN_KEYS,
+        "AFTERWORD_TOKEN_KEYS_FILE": str(directory / "token-keys"),
         "AFTERWORD_ALLOW_LOOPBACK": "true",
         "AFTERWORD_CONTEXT": str(directory / "context.yaml"),
         "AFTERWORD_HOST": "127.0.0.1",

@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from deploy.local.disk import SmallDisk
-from deploy.local.kafka import KafkaBroker, SideDoor
+from deploy.local.kafka import KafkaBroker, Listener
 from deploy.local.kafka_cluster import kafka_cluster
 from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresServer
@@ -58,12 +58,12 @@ async def _brokers(
     if setup.brokers > 1:
         cluster = kafka_cluster(setup.brokers)
         return await asyncio.to_thread(stack.enter_context, cluster), None
-    door = proxy = None
+    proxy, listeners = None, []
     if setup.side_door:
         port = free_port()
         proxy = await stack.enter_async_context(open_proxy(port))
-        door = SideDoor(port, told=proxy.port)
-    broker = KafkaBroker(under=place, side_door=door)
+        listeners.append(Listener("SIDE", port, told=proxy.port))
+    broker = KafkaBroker(under=place, listeners=listeners)
     return [await asyncio.to_thread(stack.enter_context, broker)], proxy
 
 

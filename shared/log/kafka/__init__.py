@@ -12,6 +12,7 @@ from shared.log.kafka.quiet import quieten
 from shared.log.kafka.reader import Reader
 from shared.log.kafka.settings import KafkaSettings
 from shared.log.kafka.topics import TopicAdmin
+from shared.log.login import NOBODY, Login
 
 
 class KafkaLog:
@@ -24,10 +25,10 @@ class KafkaLog:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator["KafkaLog"]:
-        """Raises `StartupError` when the URL cannot be understood."""
+    async def open(cls, url: str, login: Login = NOBODY) -> AsyncIterator["KafkaLog"]:
+        """Raises `StartupError` when the URL cannot be understood, or what the login names cannot be used."""
         quieten()
-        log = cls(KafkaSettings.parse(url))
+        log = cls(KafkaSettings.parse(url, login))
         try:
             yield log
         finally:

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from shared.errors import Unavailable
-from shared.log.kafka.settings import CONNECT_BACKOFF_SECONDS, reason
+from shared.log.kafka.diagnosis import diagnose
+from shared.log.kafka.settings import CONNECT_BACKOFF_SECONDS, KafkaSettings, reason
 
 log = structlog.get_logger()
 Client = TypeVar("Client")
@@ -23,10 +24,12 @@ class Connection(Generic[Client]):
 
     def __init__(
         self,
+        settings: KafkaSettings,
         what: str,
         start: Callable[[], Awaitable[Client]],
         stop: Callable[[Client], Awaitable[None]],
     ):
+        self._settings = settings
         self._what = what
         self._start = start
         self._stop = stop
@@ -90,6 +93,10 @@ class Connection(Generic[Client]):
                 client = await self._start()
             except Exception as error:  # noqa: BLE001 - nobody awaits this task: say it, and try again
                 self._error = str(error) if isinstance(error, Unavailable) else reason(error)
+                if isinstance(
+                    error, KafkaConnectionError
+                ):  # it says no more than that there is none
+                    self._error = await diagnose(self._settings) or self._error
                 delay = CONNECT_BACKOFF_SECONDS[min(attempt, len(CONNECT_BACKOFF_SECONDS) - 1)]
                 log.warning(
                     "kafka_connect_failed",

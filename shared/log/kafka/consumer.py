@@ -39,7 +39,7 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
         self._settings = settings
         self._group = group
         self._topics = tuple(topics)
-        self._connection = Connection(f"group {group}", self._start, _stop)
+        self._connection = Connection(settings, f"group {group}", self._start, _stop)
         self._settled = False
         # What was fetched before a rebalance must be dropped even if its partition came straight back.
         self._handed_out: set[TopicPartition] = set()

@@ -94,7 +94,7 @@ class KafkaProducer:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._connection = Connection("producer", self._start, _stop)
+        self._connection = Connection(settings, "producer", self._start, _stop)
         self._lanes: dict[str, list[_Lane]] = {}
         self._known: dict[str, list[_Lane]] = {}
         """The lanes of those topics whose partitions have been looked up since the client last asked for metadata."""

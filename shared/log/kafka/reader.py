@@ -17,7 +17,7 @@ class Reader:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._connection = Connection("reading", self._start, _stop)
+        self._connection = Connection(settings, "reading", self._start, _stop)
         self._turn = asyncio.Lock()
         self._goes_on_at: tuple[TopicPartition, int] | None = None
 

@@ -11,7 +11,10 @@ from aiokafka.errors import KafkaError
 
 from shared.errors import StartupError, Unavailable
 from shared.log import Record, TopicPartition
+from shared.log.kafka.security import PLAIN, Security
+from shared.log.login import NOBODY, Login
 
+ENCRYPTED = "kafka+ssl"
 SEND_SECONDS = 10.0
 SESSION_SECONDS = 15.0
 """How soon the group gives a silent member's partitions to others; a killed process is silent."""
@@ -33,20 +36,25 @@ class KafkaSettings:
     prefix: str = ""
     send_timeout_seconds: float = SEND_SECONDS
     session_timeout_seconds: float = SESSION_SECONDS
+    security: Security = PLAIN
 
     @classmethod
-    def parse(cls, url: str) -> "KafkaSettings":
-        """Read `kafka://host:port[,host:port]?prefix=NAME.&send_timeout=10&session_timeout=15`.
+    def parse(cls, url: str, login: Login = NOBODY) -> "KafkaSettings":
+        """Read `kafka://host:port[,host:port]?prefix=NAME.&send_timeout=10&session_timeout=15`, or kafka+ssl://...
 
         Raises `StartupError`.
         """
         parts = urlsplit(url)
+        if "@" in parts.netloc:
+            raise StartupError(
+                "a Kafka URL names no user: set AFTERWORD_KAFKA_USERNAME and AFTERWORD_KAFKA_PASSWORD"
+            )
         servers = tuple(server for server in parts.netloc.split(",") if server)
         query = parse_qs(parts.query, keep_blank_values=True)
         unknown = query.keys() - {"prefix", "send_timeout", "session_timeout"}
         if not servers or unknown or parts.path not in ("", "/") or not all(map(_named, servers)):
             raise StartupError(
-                "a Kafka URL reads kafka://host:port[,host:port]?prefix=NAME.&send_timeout=SECONDS"
+                "a Kafka URL reads kafka://host:port[,host:port]?prefix=NAME.&send_timeout=SECONDS, with TLS kafka+ssl://..."
                 + (f"; not understood: {', '.join(sorted(unknown))}" if unknown else "")
             )
         return cls(
@@ -54,10 +62,11 @@ class KafkaSettings:
             query.get("prefix", [""])[-1],
             _seconds(query, "send_timeout", SEND_SECONDS),
             _seconds(query, "session_timeout", SESSION_SECONDS),
+            Security.of(servers, login, encrypted=parts.scheme == ENCRYPTED),
         )
 
     def client_options(self, request_timeout_seconds: float) -> dict[str, Any]:
-        """What every client needs to reach the cluster; the place for TLS and SASL."""
+        """What every client needs to reach the cluster, and to be let in."""
         return {
             "bootstrap_servers": list(self.servers),
             "client_id": "afterword",
@@ -65,8 +74,7 @@ class KafkaSettings:
             "retry_backoff_ms": 100,
             "metadata_max_age_ms": 60_000,
             "connections_max_idle_ms": 540_000,
-            "security_protocol": "PLAINTEXT",
-        }
+        } | self.security.options()
 
     def there(self, name: str) -> str:
         """The name of a topic or group in the cluster."""

@@ -24,7 +24,7 @@ class TopicAdmin:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._connection = Connection("administration", self._start, _stop)
+        self._connection = Connection(settings, "administration", self._start, _stop)
 
     async def create(self, specs: Sequence[TopicSpec]) -> list[str]:
         """Create what is missing, wait until it can be used, return the names created."""

@@ -11,6 +11,7 @@ from standardwebhooks import Webhook
 
 from tests.integration.alerting.conftest import Alerting
 from tests.integration.alerting.receivers import receiving
+from tests.support import TOKEN_KEYS
 from tests.unit.alerting.responses import received, response
 
 DISPATCH = """
@@ -49,7 +50,7 @@ async def test_a_killed_dispatcher_loses_nothing(
             "AFTERWORD_LOG_URL": settings.log_url,
             "AFTERWORD_DATABASE_URL": settings.database_url,
             "AFTERWORD_ACCESS_FILE": str(settings.access_file),
-            "AFTERWORD_TOKEN_KEYS": settings.token_keys.get_secret_value(),
+            "AFTERWORD_TOKEN_KEYS": TOKEN_KEYS,
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", DISPATCH, env=environment

@@ -11,8 +11,10 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.cli.front import upstreams
 from services.cli.origin import ProxyOrigin
 from services.cli.paths import SERVICES
+from shared.errors import StartupError
 
 Answer = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -21,7 +23,9 @@ Answer = Callable[[Scope, Receive, Send], Awaitable[None]]
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """Serve an application on a port of its own while the block runs."""
     bound = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools")
+    config = uvicorn.Config(
+        app, log_config=None, lifespan="off", http="httptools", proxy_headers=False
+    )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment]  # the test's own signals stay
     running = asyncio.create_task(server.serve(sockets=[bound]))
@@ -75,6 +79,28 @@ async def test_method_path_query_headers_and_body_arrive_as_they_were_sent() -> 
         assert f"host: {client.base_url.netloc.decode()}\n" in told
         assert "te:" not in told
         assert told.endswith("{}")
+
+
+async def test_services_are_told_who_connected_and_not_what_that_one_says_of_itself() -> None:
+    async with proxied(echo) as client:
+        lies = {
+            "x-forwarded-for": "1.2.3.4",
+            "x-forwarded-proto": "gopher",
+            "forwarded": "for=1.2.3.4",
+        }
+        told = (await client.get("/v1/surveys", headers=lies)).text
+    assert [line for line in told.splitlines() if "forwarded" in line] == [
+        "x-forwarded-for: 127.0.0.1"
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["ingest", "nobody=http://h:1", "ingest=ftp://h", "ingest=http://h/x"]
+)
+def test_an_upstream_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(StartupError, match="SERVICE=http://host:port"):
+        upstreams([wrong])
+    assert upstreams(["ingest=http://h:1"])["ingest"] == "http://h:1"
 
 
 async def test_the_answer_comes_back_whole_without_being_followed_or_unpacked() -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from services.ingest.intake.http import EventsDoor
+from shared import watched
 from shared.auth import Access, mint_key
 from shared.contracts.envelope import decode_transaction_event
 from shared.contracts.topics import PARTITIONS, Topic, topic_specs
@@ -41,7 +42,6 @@ class Door:
 
     client: httpx.AsyncClient
     log: Log
-    access: Access
 
     async def post(
         self, content: Any, content_type: str | None = STRUCTURED, **parts: Any
@@ -85,7 +85,7 @@ async def opened(
             base_url="http://ingest",
             headers={"authorization": f"Bearer {keys['acme']}"},
         ) as client:
-            yield Door(client, log, access)
+            yield Door(client, log)
 
 
 @pytest.fixture
@@ -228,14 +228,15 @@ async def test_only_post_is_taken_and_all_else_passes_on(door: Door) -> None:
     assert (await door.client.get("/v1/other")).text == "/v1/other"
 
 
-async def test_keys_and_scopes(door: Door, tmp_path: Path) -> None:
+async def test_keys_and_scopes(door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watched, "LOOK_SECONDS", 0.0)
     reader, hashed = mint_key("reader")
-    document = yaml.safe_load(door.access.path.read_text(encoding="utf-8"))
+    file = tmp_path / "access.yaml"
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
     document["keys"].append(
         {"id": "reader", "workspace": "acme", "hash": hashed, "scopes": ["customers:read"]}
     )
-    door.access.path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    door.access._read()
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
     for key, status in (("", 401), ("awk_reader_wrong", 401), (reader, 403)):
         answer = await door.post(EVENT, headers={"authorization": f"Bearer {key}"})
         assert answer.status_code == status

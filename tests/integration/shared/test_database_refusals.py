@@ -59,7 +59,7 @@ async def test_a_role_that_may_not_log_in_is_a_sentence_at_the_start(postgres_ur
     [
         ("postgresql://u@127.0.0.1:port/x", "AFTERWORD_DATABASE_URL"),
         ("postgresql://u@127.0.0.1/x?sslmode=sometimes", "sslmode"),
-        ("postgresql://u@127.0.0.1/x?sslmode=verify-full&sslrootcert=/no/such", "/no/such"),
+        ("postgresql://u@127.0.0.1/x?sslrootcert=/ca.crt", "AFTERWORD_DATABASE_CA_FILE"),
         ("postgresql://u@127.0.0.1/x?colour=red", "colour"),
         ("sqlite:////proc/nope", "/proc/nope"),
     ],
@@ -69,6 +69,12 @@ async def test_a_url_that_can_never_work_is_refused_with_what_is_wrong(url: str,
         async with open_database(url, "probe"):
             pass
     assert "\n" not in str(refused.value)
+
+
+async def test_an_authority_that_is_not_there_is_refused_by_its_setting() -> None:
+    with pytest.raises(StartupError, match="AFTERWORD_DATABASE_CA_FILE /no/such cannot be used"):
+        async with open_database("postgresql://u@127.0.0.1/x", "probe", Path("/no/such")):
+            pass
 
 
 async def test_a_directory_that_a_file_blocks_is_refused(tmp_path: Path) -> None:

@@ -45,6 +45,17 @@ def test_each_thing_that_is_wrong_is_seen(changed: dict[str, Any], name: str, st
     assert states(**changed)[name] == state
 
 
+@pytest.mark.parametrize("part", ["log", "database"])
+def test_a_reason_that_names_the_setting_needs_no_hint(part: str) -> None:
+    for reason, hinted in (("refused", True), ("see AFTERWORD_KAFKA_CA_FILE", False)):
+        [check] = [
+            check
+            for check in judge(WELL | {part: {"ok": False, "reason": reason}})
+            if check.name == f"scoring {part}"
+        ]
+        assert (check.hint is not None) == hinted
+
+
 @pytest.mark.parametrize(
     ("status", "hint"),
     [(401, "AFTERWORD_API_KEY"), (403, "operations:read and no data scope"), (500, "the log")],

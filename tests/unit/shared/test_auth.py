@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shared import auth
+from shared import auth, watched
 from shared.auth import WITHIN_DATA_SCOPE, Access, Scope, authorised, mint_key
 from shared.errors import StartupError
 from shared.http.problems import Problem
@@ -16,7 +16,7 @@ from tests.support import write_access
 
 @pytest.fixture(autouse=True)
 def look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(watched, "LOOK_SECONDS", 0.0)
 
 
 def test_a_key_belongs_to_its_workspace(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_one_key_written_in_many_ways_fills_no_memory(
     for n in range(100):
         assert access.recognise(f"Bearer {' ' * n}{keys['acme']}") is not None
         assert access.recognise(f"Bearer {n}") is None
-    assert len(access._recognised) <= 10
+    assert len(access._file.value.recognised) <= 10
 
 
 BAD: list[tuple[Any, str]] = [

@@ -1,6 +1,7 @@
 """Settings that would be silently wrong are refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -8,13 +9,13 @@ from pydantic import SecretStr, ValidationError
 from shared.settings import Settings
 
 
-def settings(trusted_proxies: str) -> Settings:
+def settings(trusted_proxies: str = "", **others: Any) -> Settings:
     return Settings(
         log_url="sqlite:///log",
         database_url="sqlite:///database",
         access_file=Path("access.yaml"),
-        token_keys=SecretStr("a:b"),
         trusted_proxies=trusted_proxies,
+        **{"token_keys": SecretStr("a:b")} | others,
     )
 
 
@@ -27,3 +28,11 @@ def test_proxies_are_addresses_and_networks() -> None:
 def test_a_proxy_that_would_never_match_or_always_is_refused(wrong: str) -> None:
     with pytest.raises(ValidationError, match="trusted_proxies"):
         settings(wrong)
+
+
+@pytest.mark.parametrize(
+    "both_or_none", [{"token_keys": None}, {"token_keys_file": Path("token-keys")}]
+)
+def test_there_is_one_key_ring(both_or_none: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="set one of AFTERWORD_TOKEN_KEYS_FILE"):
+        settings(**both_or_none)

@@ -4,9 +4,11 @@ import base64
 import statistics
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from shared import watched
 from shared.errors import StartupError
 from shared.tokens import BadToken, KeyRing, Token
 
@@ -79,6 +81,43 @@ def test_a_key_ring_that_is_wrong_says_so_without_repeating_the_key(text: str) -
         KeyRing.parse(text)
     secret = text.partition(":")[2]
     assert not secret or secret not in str(caught.value)
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    with pytest.raises(StartupError, match="'a' stands twice"):
+        KeyRing.parse(f"a:{key(b'a')},a:{key(b'b')}")
+
+
+def test_a_ring_in_a_file_is_rotated_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "LOOK_SECONDS", 0.0)
+    file = tmp_path / "token-keys"
+    file.write_text(f"a:{key(b'a')}\n")
+    asking, answering = KeyRing.load(file), KeyRing.load(file)
+    old = asking.sign(TOKEN)
+    file.write_text(f"a:{key(b'a')}\nb:{key(b'b')}\n")  # known everywhere before it signs anywhere
+    assert answering.verify(KeyRing.parse(f"b:{key(b'b')}").sign(TOKEN)) == TOKEN
+    assert asking.sign(TOKEN) == old
+    file.write_text(f"b:{key(b'b')}\na:{key(b'a')}\n")
+    new = asking.sign(TOKEN)
+    assert new != old
+    assert answering.verify(new) == answering.verify(old) == TOKEN
+    file.write_text(f"b:{key(b'b')}\n")
+    assert answering.verify(new) == TOKEN
+    with pytest.raises(BadToken):
+        answering.verify(old)
+
+
+@pytest.mark.parametrize("content", [b"", b"a:short", b"\xff\xfe"])
+def test_a_ring_file_that_is_wrong_is_refused_by_its_setting(
+    tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "token-keys"
+    file.write_bytes(content)
+    for wrong in (file, tmp_path / "none"):
+        with pytest.raises(StartupError, match="AFTERWORD_TOKEN_KEYS_FILE"):
+            KeyRing.load(wrong)
 
 
 def test_no_wrong_token_takes_longer_than_another() -> None:

@@ -1,0 +1,34 @@
+"""The doors of a broker that are locked: one opens to a name and a password, one to a certificate; both speak TLS."""
+
+from deploy.local.certificates import Authority
+from deploy.local.kafka import Listener
+from deploy.local.ports import free_port
+
+_TLS = """
+listener.name.{name}.ssl.keystore.type=PEM
+listener.name.{name}.ssl.keystore.location={keystore}
+listener.name.{name}.ssl.truststore.type=PEM
+listener.name.{name}.ssl.truststore.location={truststore}
+"""
+_SCRAM = """
+listener.name.{name}.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.{name}.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+_MUTUAL = """
+listener.name.{name}.ssl.client.auth=required
+"""
+
+
+def secured_listeners(authority: Authority, *places: str) -> tuple[Listener, Listener]:
+    """SASL_SSL with SCRAM-SHA-512, and TLS with client certificates of the authority; the broker's own certificate is
+    for these places."""
+    keystore = authority.issue("broker", *places).together()
+
+    def listener(name: str, protocol: str, more: str) -> Listener:
+        settings = (_TLS + more).format(
+            name=name.lower(), keystore=keystore, truststore=authority.certificate
+        )
+        port = free_port()
+        return Listener(name, port, port, protocol, settings)
+
+    return listener("PASSWORD", "SASL_SSL", _SCRAM), listener("MUTUAL", "SSL", _MUTUAL)
