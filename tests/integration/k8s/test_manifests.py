@@ -151,7 +151,7 @@ def test_settings_and_secrets_are_those_that_pods_name(built: Built) -> None:
     for name, container in built.containers().items():
         assert container["envFrom"] == [
             {"configMapRef": {"name": settings["metadata"]["name"]}},
-            {"secretRef": {"name": "afterword"}},
+            {"secretRef": {"name": "afterword", "optional": True}},
         ], name
     for name, pod in built.pods().items():
         secrets = [each["secret"] for each in pod["spec"]["volumes"] if "secret" in each]
