@@ -99,7 +99,7 @@ fmt: setup ## Format, and fix what can be fixed safely
 	@$(BIN)/ruff check --fix
 
 .PHONY: docs
-docs: setup ## The interface written down anew: OpenAPI and AsyncAPI in docs/api
+docs: setup ## What the code says, written down anew: docs/api and the list of metrics
 	@$(BIN)/python -m services.cli.describe
 
 .PHONY: check
