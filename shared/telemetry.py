@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TextIO, cast
 
 import structlog
@@ -14,17 +15,24 @@ from structlog.typing import EventDict
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _json = structlog.processors.JSONRenderer(ensure_ascii=False)
+_FIRST = {"timestamp": "time", "level": "level", "event": "message", "service": "service"}
+"""What a line of JSON begins with, by structlog's names. `event` would be taken for one of a customer's."""
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Characters that end a line, steer a terminal or turn the direction of reading."""
 
 
-def configure_logging(level: str = "info", *, json: bool = True) -> None:
-    """Set up structlog for this process; library loggers go the same way."""
+def configure_logging(
+    level: str = "info", *, json: bool = True, service: str | None = None
+) -> None:
+    """Set up structlog for this process; library loggers go the same way. Each line of JSON has `time`, `level`,
+    `message` and, for a process that is one service, `service`; then whatever ids it is about."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if service is not None:
+        shared.append(partial(_of, service))
     renderer: structlog.typing.Processor = (
         _json_line
         if json
@@ -45,8 +53,16 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([structlog.processors.format_exc_info] if json else []),
+                renderer,
+            ],
+            foreign_pre_chain=shared,
+        )
     )
+    logging.captureWarnings(True)
     logging.basicConfig(
         handlers=[handler],
         level=max(logging.WARNING, logging.getLevelName(level.upper())),
@@ -76,9 +92,16 @@ def _visible(logger: Any, method: str, event: EventDict) -> EventDict:
     }
 
 
+def _of(service: str, logger: Any, method: str, event: EventDict) -> EventDict:
+    """Which service says it, unless the line says so itself."""
+    event.setdefault("service", service)
+    return event
+
+
 def _json_line(logger: Any, method: str, event: EventDict) -> str:
     """JSON on one line for whoever splits lines, and inert for whoever looks at it."""
-    return _escaped(str(_json(logger, method, event)))
+    first = {name: event.pop(key) for key, name in _FIRST.items() if key in event}
+    return _escaped(str(_json(logger, method, {**first, **event})))
 
 
 def _escaped(text: str) -> str:

@@ -13,11 +13,11 @@ from rich.console import Console
 from services.cli.compose import create_topics, migrate_all, open_services, settings_of
 from shared.auth import Access
 from shared.contracts.topics import topic_specs
-from shared.errors import StartupError
+from shared.errors import AfterwordError, StartupError, leaves
 from shared.http.serve import run
 from shared.log.opening import open_log
 from shared.settings import Settings
-from shared.telemetry import configure_logging
+from shared.telemetry import configure_logging, log
 
 topics = typer.Typer(help="Create or verify the topics in the log.", no_args_is_help=True)
 _console = Console()
@@ -38,8 +38,17 @@ def serve(
 ) -> None:
     """Run one service until SIGTERM; settings come from AFTERWORD_* variables."""
     settings = _settings(service.value)
-    configure_logging(settings.log_level, json=settings.log_format == "json")
-    uvloop.run(_serve(service.value, settings))
+    as_json = settings.log_format == "json"
+    configure_logging(settings.log_level, json=as_json, service=service.value)
+    try:
+        uvloop.run(_serve(service.value, settings))
+    except Exception as error:
+        if not as_json:
+            raise
+        for why in leaves(error):
+            unforeseen = None if isinstance(why, AfterwordError) else why
+            log.error("ended", reason=str(why), exc_info=unforeseen)
+        raise typer.Exit(1) from None  # it was said, on lines that a machine can read
 
 
 async def _serve(name: str, settings: Settings) -> None:
