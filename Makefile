@@ -99,7 +99,7 @@ fmt: setup ## Format, and fix what can be fixed safely
 	@$(BIN)/ruff check --fix
 
 .PHONY: docs
-docs: setup ## What the code says, written down anew: docs/api and the list of metrics
+docs: setup ## What the code says, written down anew: docs/api, the metrics, the dashboards
 	@$(BIN)/python -m services.cli.describe
 
 .PHONY: check

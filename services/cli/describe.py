@@ -1,4 +1,4 @@
-"""Writes down what the code itself says: OpenAPI of every service, AsyncAPI of the topics, and the metrics.
+"""Writes down what the code itself says: OpenAPI of every service, AsyncAPI of the topics, metrics and dashboards.
 
 `python -m services.cli.describe [ROOT]` (by default here); a test fails when the files are stale.
 """
@@ -14,6 +14,7 @@ import msgspec
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from services.cli.dashboards import dashboards
 from services.cli.dev import WORKSPACE, open_embedded, prepare
 from services.cli.registry import metrics_page
 from shared.contracts.events import Event
@@ -21,6 +22,7 @@ from shared.contracts.messages import MESSAGES
 from shared.contracts.topics import READERS, Topic, topic_specs
 from shared.http.app import VERSION
 
+_DASHBOARDS = "k8s/components/monitoring/dashboards"
 _SCHEMAS = "#/components/schemas/"
 _WRITERS = {
     Topic.EVENTS: "ingest",
@@ -36,6 +38,7 @@ _WRITERS = {
 async def describe() -> dict[str, str]:
     """The text of each file by its path."""
     files = {"docs/api/asyncapi.json": _text(asyncapi()), "docs/operate/metrics.md": metrics_page()}
+    files |= {f"{_DASHBOARDS}/{name}.json": _text(board) for name, board in dashboards().items()}
     with tempfile.TemporaryDirectory() as directory:
         data = Path(directory)
         prepare(data, {WORKSPACE: {}})

@@ -15,5 +15,9 @@ async def test_what_is_written_down_is_fresh() -> None:
         if not (ROOT / name).exists() or (ROOT / name).read_text(encoding="utf-8") != text
     ]
     assert not stale, f"run `make docs`: {stale} differ from the code"
-    written = (ROOT / "docs" / "api").glob("*.json")
+    written = [
+        path
+        for directory in ("docs/api", "k8s/components/monitoring/dashboards")
+        for path in (ROOT / directory).glob("*.json")
+    ]
     assert {str(path.relative_to(ROOT)) for path in written} <= set(files)
