@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,7 @@ from shared.webhook import Outcome, Reply
 
 
 class _Response(msgspec.Struct, frozen=True):
-    changed_at: datetime | None = None
+    changed_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -113,7 +113,10 @@ def _count_arrived(turns: Sequence[Turn], numbers: Mapping[DeliveryKey, int]) ->
 
 def _age(turn: Turn) -> float | None:
     """How long the answer took to be told; None for what is about no answer, or waited for its endpoint."""
-    answered_at = _read_body(turn.claimed.body).data.response.changed_at
+    try:
+        answered_at = _read_body(turn.claimed.body).data.response.changed_at
+    except msgspec.MsgspecError:
+        return None  # a body of another version: what is counted of it must not end the sending
     if turn.reply is None or answered_at is None or answered_at < turn.claimed.target.active_from:
         return None
     age = (turn.at - answered_at).total_seconds() + turn.reply.duration_seconds
