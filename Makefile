@@ -107,7 +107,7 @@ fmt: setup ## Format, and fix what can be fixed safely
 	@$(BIN)/ruff check --fix
 
 .PHONY: docs
-docs: setup ## What is described, anew from the code: docs/api, and Kafka's topics and users for Kubernetes
+docs: setup ## What the code says, written down anew: docs/api, metrics, dashboards, Kafka's topics and users
 	@$(BIN)/python -m services.cli.describe
 	@$(BIN)/python -m services.cli.strimzi
 

@@ -1,9 +1,11 @@
 """Work that a clock or a commit makes due: one loop that steps until nothing is left, then waits."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from shared.errors import Unavailable
+from shared.instruments import RETRIES, STEP_ROWS, STEP_SECONDS
 from shared.signals import Signal
 from shared.telemetry import log
 
@@ -11,6 +13,7 @@ _BACKOFF_SECONDS = 1.0
 
 
 async def run_steps(
+    service: str,
     name: str,
     step: Callable[[], Awaitable[int]],
     *,
@@ -25,16 +28,23 @@ async def run_steps(
     other replicas). A dependency that is away is waited for; any other error ends the loop and with it the process:
     a step never skips a row.
     """
+    seconds, rows = STEP_SECONDS.labels(service, name), STEP_ROWS.labels(service, name)
+    retries = RETRIES.labels(service)
     waker = asyncio.create_task(_notify_at(stop, signal))
     try:
         while not stop.is_set():
             seen = signal.count
+            started = time.monotonic()
             try:
                 done = await step()
             except Unavailable as error:
-                log.warning("step_waits", name=name, reason=str(error))
+                log.warning("step_waits", service=service, step=name, reason=str(error))
+                retries.inc()
                 await signal.wait(signal.count, _BACKOFF_SECONDS)
                 continue
+            if done:
+                seconds.observe(time.monotonic() - started)
+                rows.inc(done)
             if done < batch:
                 await signal.wait(seen, poll_seconds)
     finally:

@@ -38,3 +38,10 @@ class OffsetLost(AfterwordError):
 
 class StartupError(AfterwordError):
     """One sentence for the operator; the process ends with a non-zero exit."""
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """What a group of exceptions is made of, however deep; an exception that is no group itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for one in error.exceptions for leaf in leaves(one)]

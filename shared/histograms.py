@@ -3,8 +3,9 @@
 Those of the client library take a lock for each of the two numbers that a value changes, which matters to a request.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from itertools import accumulate
 
 from prometheus_client import REGISTRY
@@ -26,16 +27,33 @@ class Observed:
         self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
+    def observe_all(self, values: Iterable[float]) -> None:
+        """The same for all records of a batch, at a fraction of the cost for each."""
+        ordered = sorted(values)
+        below = 0
+        for place, bound in enumerate(self._bounds):
+            up_to = bisect_right(ordered, bound, below)
+            self.counts[place] += up_to - below
+            below = up_to
+        self.counts[-1] += len(ordered) - below
+        self.total += sum(ordered)
+
+    def observe_since(self, moments: Iterable[datetime]) -> None:
+        """For how long these have been past, by this process's clock; what is in its future was just now."""
+        at = datetime.now(UTC)
+        ages = [(at - moment).total_seconds() for moment in moments]
+        self.observe_all(ages if min(ages, default=0.0) >= 0 else [max(0.0, age) for age in ages])
+
 
 class Histogram(Collector):
     """A registered histogram; `buckets` are the largest values of each, in order."""
 
     def __init__(
-        self, name: str, about: str, labels: Sequence[str], *, buckets: Sequence[float]
+        self, name: str, about: str, labels: Sequence[str] = (), *, buckets: Sequence[float]
     ) -> None:
-        self._name = name
-        self._about = about
-        self._labels = labels
+        self.name = name
+        self.about = about
+        self.label_names = tuple(labels)
         self._bounds = tuple(buckets)
         self._observed: dict[tuple[str, ...], Observed] = {}
         REGISTRY.register(self)
@@ -49,7 +67,7 @@ class Histogram(Collector):
 
     def describe(self) -> Iterable[HistogramMetricFamily]:
         """What it is called, without a value; asked for when it is registered."""
-        return [HistogramMetricFamily(self._name, self._about, labels=self._labels)]
+        return [HistogramMetricFamily(self.name, self.about, labels=self.label_names)]
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         (family,) = self.describe()

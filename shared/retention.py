@@ -17,13 +17,13 @@ from shared.db.days import bound, days_in_a_range
 from shared.db.partitions import Range, drop_range, list_ranges, make_ranges, seize
 from shared.due import run_steps
 from shared.errors import Unavailable
-from shared.leases import Lease
-from shared.telemetry import (
+from shared.instruments import (
     RETENTION_OLDEST_DAY,
     RETENTION_RANGES_DROPPED,
     RETENTION_ROWS_DELETED,
-    log,
 )
+from shared.leases import Lease
+from shared.telemetry import log
 
 _POLL_SECONDS = 3_600.0
 _BATCH = 1_000
@@ -102,12 +102,17 @@ class Retention:
         self._lease = Lease(database, leases, "retention")
         self._kept = kept
         self._waiting: set[str] = set()
+        for one in kept:
+            RETENTION_ROWS_DELETED.labels(database.service, one.name)
+            RETENTION_RANGES_DROPPED.labels(database.service, one.name)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make the coming ranges and let go of the old ones, now and every hour, until stopped."""
         signal = self._database.signal("retention")
-        name = f"{self._database.service}-retention"
-        await run_steps(name, self.step, signal=signal, stop=stop, poll_seconds=_POLL_SECONDS)
+        service = self._database.service
+        await run_steps(
+            service, "retention", self.step, signal=signal, stop=stop, poll_seconds=_POLL_SECONDS
+        )
         with contextlib.suppress(Unavailable):
             await self._lease.release()
 

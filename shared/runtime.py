@@ -13,6 +13,7 @@ from shared.http.app import Health
 from shared.http.serve import Work
 from shared.leases import Lease
 from shared.log import Consumer, Log, Producer
+from shared.measuring import Measuring, Overdue, nothing_due
 from shared.outbox import Relay
 from shared.schema import Schema, open_gate, refuse_wrong_schema
 from shared.settings import Settings
@@ -86,10 +87,14 @@ async def consume(
     ground.work += [loop, watchdog]
 
 
-def relay(ground: Ground, outbox: sa.Table, leases: sa.Table) -> None:
-    """Add the relay that publishes the service's outbox."""
+def relay(
+    ground: Ground, outbox: sa.Table, leases: sa.Table, *, overdue: Overdue = nothing_due
+) -> None:
+    """Add the relay that publishes the service's outbox, and what measures all that waits; after `consume`."""
     lease = Lease(ground.database, leases, "outbox", seconds=ground.settings.relay_lease_seconds)
-    ground.work.append(Relay(ground.database, outbox, lease, ground.producer).run)
+    relay = Relay(ground.database, outbox, lease, ground.producer)
+    measuring = Measuring(ground.log, ground.topics, ground.database, outbox, overdue)
+    ground.work += [relay.run, measuring.run]
 
 
 async def _gate(database: Database, schema: Schema, stop: asyncio.Event) -> None:

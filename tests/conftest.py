@@ -96,6 +96,22 @@ def chromium() -> str:
     raise do_without("Chromium: install chromium")
 
 
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """The path of Prometheus' own tool, which checks and tests rules."""
+    if path := shutil.which("promtool"):
+        return path
+    raise do_without("promtool: install prometheus")
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    """The path of kubectl, which builds what `kubectl apply -k` would apply."""
+    if path := shutil.which("kubectl"):
+        return path
+    raise do_without("kubectl: run .ci/kubectl.py with a directory on PATH")
+
+
 @pytest.fixture
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     """A headless Chromium that calls nobody on its own; `new_context(locale=...)` makes a visitor."""

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import sqlalchemy as sa
 import yaml
+from prometheus_client import REGISTRY
 
 from shared.auth import mint_key
 from shared.db import postgresql
@@ -72,6 +73,29 @@ async def eventually(
             return found
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         await asyncio.sleep(every)
+
+
+class Told:
+    """What instruments of this process have been told since; they are there for all tests together."""
+
+    def __init__(self) -> None:
+        self._before: dict[tuple[str, frozenset[tuple[str, str]]], float] = {
+            self._key(s.name, s.labels): s.value for s in self._samples()
+        }
+
+    def __call__(self, series: str, **labels: str) -> float:
+        """By how much a series has grown."""
+        value: float | None = REGISTRY.get_sample_value(f"afterword_{series}", labels)
+        assert value is not None, f"there is no {series} of {labels}"
+        return value - self._before.get(self._key(f"afterword_{series}", labels), 0.0)
+
+    @staticmethod
+    def _samples() -> Iterator[Any]:
+        return (sample for family in REGISTRY.collect() for sample in family.samples)
+
+    @staticmethod
+    def _key(name: str, labels: dict[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
+        return name, frozenset(labels.items())
 
 
 @contextmanager

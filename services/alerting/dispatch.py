@@ -18,8 +18,9 @@ from shared import crash
 from shared.db import Database, Tx
 from shared.due import run_steps
 from shared.errors import StartupError, Unavailable
+from shared.instruments import DELIVERY_ATTEMPTS, DELIVERY_SECONDS
 from shared.signals import Signal
-from shared.telemetry import DELIVERY_ATTEMPTS, DELIVERY_SECONDS, log
+from shared.telemetry import log
 from shared.webhook import Reply, SecretError, outcome, sign
 from shared.webhook.client import WebhookClient
 
@@ -92,10 +93,16 @@ class Dispatcher:
         async with asyncio.TaskGroup() as group:
             group.create_task(
                 run_steps(
-                    "record", self._record, signal=self._ended, stop=drained, poll_seconds=1.0
+                    "alerting",
+                    "record",
+                    self._record,
+                    signal=self._ended,
+                    stop=drained,
+                    poll_seconds=1.0,
                 )
             )
             await run_steps(
+                "alerting",
                 "dispatch",
                 lambda: self._claim(group),
                 signal=due,

@@ -9,6 +9,7 @@ from services.alerting.api import context, routers
 from services.alerting.api.checks import checks
 from services.alerting.dispatch import Dispatcher
 from services.alerting.settings import Settings
+from services.alerting.store.health import seconds_due
 from services.alerting.store.retention import kept
 from services.alerting.tables import leases, outbox
 from services.alerting.worker import Judge
@@ -40,7 +41,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
     ):
         dispatcher = Dispatcher(ground.database, client, settings, SystemRandom().random)
         await consume(ground, {Topic.RESPONSES: Subscription(Judge(ground.database).handle)})
-        relay(ground, outbox, leases)
+        relay(ground, outbox, leases, overdue=seconds_due)
         retention = Retention(ground.database, leases, kept(settings.retain_deliveries_days))
         ground.work += [dispatcher.run, retention.run]
         app = create_app(

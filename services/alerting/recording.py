@@ -3,16 +3,38 @@
 A delivery that was deleted meanwhile stays so, and nothing is written of its attempts.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
+
+from services.alerting.instruments import ANSWERED_TO_DELIVERED, DELIVERIES
 from services.alerting.rules.sending import Standing, after_attempt
 from services.alerting.store import claims as store
 from services.alerting.store.claims import Claimed, DeliveryKey
 from services.alerting.store.endpoints import pause_gone
-from shared.db import Tx, now
+from shared.db import Tx, after_commit, now
 from shared.webhook import Outcome, Reply
+
+
+class _Response(msgspec.Struct, frozen=True):
+    changed_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
+class _Data(msgspec.Struct, frozen=True):
+    response: _Response = _Response()
+
+
+class _Body(msgspec.Struct, frozen=True):
+    """Of a body, when the answer was stored that it tells of."""
+
+    data: _Data = _Data()
+
+
+_read_body = msgspec.json.Decoder(_Body).decode
 
 
 class Turn(NamedTuple):
@@ -44,6 +66,7 @@ async def record_arrived(tx: Tx, turns: Sequence[Turn]) -> None:
         if turn.reply is not None and turn.claimed.key in numbers
     ]
     await store.add_attempts(tx, made)
+    after_commit(tx, lambda: _count_arrived(turns, numbers))
 
 
 async def record_others(tx: Tx, turns: Sequence[Turn], jitter: Callable[[], float]) -> None:
@@ -62,16 +85,42 @@ async def record_others(tx: Tx, turns: Sequence[Turn], jitter: Callable[[], floa
     locked = await store.lock_deliveries(tx, [turn.claimed for turn in turns])
     rows = {(row.workspace, row.id): dict(row._mapping) for row in locked}
     made: list[dict[str, Any]] = []
+    failed: Counter[str] = Counter()
     for turn in turns:
         row = rows.get(turn.claimed.key)
         if row is None:
             continue
         row["leased_until"] = None
         if turn.reply is not None:
+            before = row["state"]
             row |= _after(row, turn.reply, at, jitter())
+            if row["state"] == "failed" != before:
+                failed[row["reason"]] += 1
             made.append(_attempt(turn, turn.reply, row["attempts"]))
     await store.save_deliveries(tx, list(rows.values()))
     await store.add_attempts(tx, made)
+    for reason, times in failed.items():
+        after_commit(tx, partial(DELIVERIES.labels(reason).inc, times))
+
+
+def _count_arrived(turns: Sequence[Turn], numbers: Mapping[DeliveryKey, int]) -> None:
+    """Count what arrived, and how long after the answer where the first attempt did it."""
+    DELIVERIES.labels("delivered").inc(len(numbers))
+    first = (turn for turn in turns if numbers.get(turn.claimed.key) == 1)
+    ages = [age for turn in first if (age := _age(turn)) is not None]
+    ANSWERED_TO_DELIVERED.labels().observe_all(ages)
+
+
+def _age(turn: Turn) -> float | None:
+    """How long the answer took to be told; None for what is about no answer, or waited for its endpoint."""
+    try:
+        answered_at = _read_body(turn.claimed.body).data.response.changed_at
+    except msgspec.MsgspecError:
+        return None  # a body of another version: what is counted of it must not end the sending
+    if turn.reply is None or answered_at is None or answered_at < turn.claimed.target.active_from:
+        return None
+    age = (turn.at - answered_at).total_seconds() + turn.reply.duration_seconds
+    return max(0.0, age)
 
 
 def _after(row: dict[str, Any], reply: Reply, at: datetime, jitter: float) -> dict[str, Any]:

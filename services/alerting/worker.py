@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import uuid_utils
 
+from services.alerting.instruments import ALERTS
 from services.alerting.rules.judging import Announcement, ResponseKey, Seen, body_of, judge
 from services.alerting.store import alerts as store
 from services.alerting.store.deliveries import NewMessage, add_deliveries
@@ -20,7 +21,7 @@ from shared.contracts.keys import Key
 from shared.contracts.messages import ResponseChanged
 from shared.db import Database, Tx, now
 from shared.outbox import announce
-from shared.telemetry import ALERTS, log
+from shared.telemetry import log
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Writes the interface down: OpenAPI of every service, and AsyncAPI of the topics, from the code itself.
+"""Writes down what the code itself says: OpenAPI of every service, AsyncAPI of the topics, metrics and dashboards.
 
-`python -m services.cli.describe [DIRECTORY]` (by default docs/api); a test fails when the files there are stale.
+`python -m services.cli.describe [ROOT]` (by default here); a test fails when the files are stale.
 """
 
 import asyncio
@@ -14,24 +14,30 @@ import msgspec
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from services.cli.dashboards import dashboards
 from services.cli.dev import WORKSPACE, open_embedded, prepare
+from services.cli.registry import metrics_page
 from shared.contracts.events import Event
 from shared.contracts.messages import MESSAGES
 from shared.contracts.topics import READERS, WRITERS, Topic, topic_specs
 from shared.http.app import VERSION
 
+_DASHBOARDS = "k8s/components/monitoring/dashboards"
 _SCHEMAS = "#/components/schemas/"
 
 
 async def describe() -> dict[str, str]:
-    """The text of each file by its name."""
-    files = {"asyncapi.json": _text(asyncapi())}
+    """The text of each file by its path."""
+    files = {"docs/api/asyncapi.json": _text(asyncapi()), "docs/operate/metrics.md": metrics_page()}
+    files |= {f"{_DASHBOARDS}/{name}.json": _text(board) for name, board in dashboards().items()}
     with tempfile.TemporaryDirectory() as directory:
         data = Path(directory)
         prepare(data, {WORKSPACE: {}})
         async with open_embedded(data, "http://127.0.0.1:8000") as system:
             for service in system.services:
-                files[f"openapi-{service.name}.json"] = _text(application_of(service.app).openapi())
+                files[f"docs/api/openapi-{service.name}.json"] = _text(
+                    application_of(service.app).openapi()
+                )
     return files
 
 
@@ -142,10 +148,10 @@ def _text(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the files."""
-    directory = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/api")
-    directory.mkdir(parents=True, exist_ok=True)
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     for name, text in asyncio.run(describe()).items():
-        (directory / name).write_text(text, encoding="utf-8")
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

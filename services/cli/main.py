@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from services.cli import serve, topics
-from shared.errors import AfterwordError
+from shared.errors import AfterwordError, leaves
 
 app = typer.Typer(
     name="afterword",
@@ -63,15 +63,8 @@ def main() -> None:
     try:
         app()
     except* AfterwordError as group:
-        for error in _leaves(group):
+        for error in leaves(group):
             Console(stderr=True, highlight=False).print(
                 f"afterword: {error}", markup=False, soft_wrap=True
             )
         sys.exit(1)
-
-
-def _leaves(group: BaseExceptionGroup[AfterwordError]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

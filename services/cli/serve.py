@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from services.cli.compose import migrate_all, open_services, settings_of
-from shared.errors import StartupError
+from shared.errors import AfterwordError, StartupError, leaves
 from shared.http.serve import run
 from shared.settings import Settings
-from shared.telemetry import configure_logging
+from shared.telemetry import configure_logging, log
 
 _console = Console()
 _GARBAGE_THRESHOLDS = (100_000, 20, 20)
@@ -34,8 +34,17 @@ def serve(
 ) -> None:
     """Run one service until SIGTERM; settings come from AFTERWORD_* variables."""
     settings = settings_for(service.value)
-    configure_logging(settings.log_level, json=settings.log_format == "json")
-    uvloop.run(_serve(service.value, settings))
+    as_json = settings.log_format == "json"
+    configure_logging(settings.log_level, json=as_json, service=service.value)
+    try:
+        uvloop.run(_serve(service.value, settings))
+    except Exception as error:
+        if not as_json:
+            raise
+        for why in leaves(error):
+            unforeseen = None if isinstance(why, AfterwordError) else why
+            log.error("ended", reason=str(why), exc_info=unforeseen)
+        raise typer.Exit(1) from None  # it was said, on lines that a machine can read
 
 
 async def _serve(name: str, settings: Settings) -> None:

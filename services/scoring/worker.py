@@ -1,11 +1,13 @@
 """Counts responses: claims what is newer, works out what the cells change by, and adds it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from services.scoring import rules
+from services.scoring.instruments import ANSWERED_TO_SCORED, COUNTED
 from services.scoring.metrics import FIXED_SCALES
 from services.scoring.store import cells, facts, rollups
 from shared import crash
@@ -45,6 +47,8 @@ class Counting:
             await cells.add(tx, rules.changes(old, new, held))
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
         self._remember(names)
+        COUNTED.inc(len(new))
+        ANSWERED_TO_SCORED.labels().observe_since(_stored(batch, new))
         log.debug("responses_counted", records=len(batch), counted=len(new), replaced=len(old))
 
     def _remember(self, names: set[tuple[str, str]]) -> None:
@@ -52,3 +56,11 @@ class Counting:
         if len(self._remembered) > _REMEMBERED:
             self._remembered.clear()
         self._remembered.update(names)
+
+
+def _stored(batch: Sequence[Received[Any]], counted: Sequence[rules.Fact]) -> Iterable[datetime]:
+    """When what was counted had been stored by ingest."""
+    if not counted:
+        return ()
+    changed = {(r.workspace, r.message.id, r.message.revision): r.message.changed_at for r in batch}
+    return (changed[fact.workspace, fact.response, fact.revision] for fact in counted)

@@ -13,7 +13,8 @@ from services.trigger.store.invitations import Change
 from shared import crash
 from shared.contracts.values import InvitationState
 from shared.db import Database, now
-from shared.telemetry import DELIVERY_ATTEMPTS, DELIVERY_SECONDS, log
+from shared.instruments import DELIVERY_ATTEMPTS, DELIVERY_SECONDS
+from shared.telemetry import log
 from shared.webhook import Reply, next_attempt, outcome
 from shared.webhook.client import WebhookClient
 

@@ -17,6 +17,7 @@ from services.trigger.poison import decode_event_record
 from services.trigger.release import Releases
 from services.trigger.settings import Settings
 from services.trigger.store.decisions import RELEASE
+from services.trigger.store.health import seconds_due
 from services.trigger.store.invitations import SEND
 from services.trigger.store.retention import kept
 from services.trigger.store.rulebooks import Rulebooks
@@ -58,7 +59,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         }
         watch = FreshnessWatch(handlers, log)
         await consume(ground, subscriptions, max_records=BATCH, before=watch.catch_up)
-        relay(ground, outbox, leases)
+        relay(ground, outbox, leases, overdue=seconds_due)
         client = await ground.stack.enter_async_context(
             WebhookClient.open(allow_loopback=settings.allow_loopback)
         )
@@ -111,4 +112,4 @@ async def _loop(
     signal: Signal,
     seconds: float,
 ) -> None:
-    await run_steps(f"trigger-{name}", step, signal=signal, stop=stop, poll_seconds=seconds)
+    await run_steps("trigger", name, step, signal=signal, stop=stop, poll_seconds=seconds)

@@ -1,10 +1,12 @@
 """What a clock makes due: releasing pending decisions, expiring links, forgetting old events, watching freshness."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from services.trigger.batch import Customers
+from services.trigger.instruments import ACCEPTED_TO_INVITED, DUE_TO_INVITED
 from services.trigger.invitations import Made
 from services.trigger.occasions import Occasion, snapshot_of, with_customer
 from services.trigger.rulebook import Rulebook, Trigger
@@ -13,7 +15,7 @@ from services.trigger.settings import EVENTS_KEPT_DAYS
 from services.trigger.store import customers, decisions, events, housekeeping, invitations
 from services.trigger.store.decisions import DECIDED
 from services.trigger.store.situation import look
-from services.trigger.verdicts import Ledger, Moment, Outcome, Verdict
+from services.trigger.verdicts import Ledger, Moment, Outcome, Reason, Verdict
 from services.trigger.worker import Handlers, count, moment_of
 from shared import crash
 from shared.db import now, wake
@@ -67,7 +69,8 @@ class Releases:
             await invitations.save_invitations(tx, made, moment.now)
             wake(tx, DECIDED)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
-        count((v for v in decided if v.outcome is not Outcome.PENDING), made)
+        count(v for v in decided if v.outcome is not Outcome.PENDING)
+        _time(ordered, decided, books)
         return len(due)
 
     async def expire(self) -> int:
@@ -112,6 +115,21 @@ def _occasion(row: Any, known: Customers, books: dict[str, Rulebook], moment: Mo
         known.get((occasion.workspace, occasion.customer_id)), occasion.customer_id
     )
     return with_customer(occasion, customer, trigger, book)
+
+
+def _time(rows: Sequence[Any], decided: Sequence[Verdict], books: dict[str, Rulebook]) -> None:
+    """What had to wait for our copy of the customers was late from the event on; all else, from when it was due."""
+    since_accepted, since_due = [], []
+    for row, verdict in zip(rows, decided, strict=True):
+        if verdict.outcome is not Outcome.INVITED:
+            continue
+        trigger = books[row.workspace].triggers[row.trigger]
+        if row.reason == Reason.WAITING_FOR_CUSTOMERS and not trigger.delay:
+            since_accepted.append(row.arrived_at)
+        else:
+            since_due.append(row.due_at)
+    ACCEPTED_TO_INVITED.labels().observe_since(since_accepted)
+    DUE_TO_INVITED.labels().observe_since(since_due)
 
 
 def _decide(

@@ -10,6 +10,7 @@ import uuid_utils
 from services.trigger import batch as fold
 from services.trigger.batch import Books, Candidate
 from services.trigger.definitions import COPIED_KINDS
+from services.trigger.instruments import ACCEPTED_TO_INVITED, DECISIONS
 from services.trigger.invitations import Made, Maker
 from services.trigger.poison import refuse_poison
 from services.trigger.store import cancellations, customers, events, invitations
@@ -25,7 +26,6 @@ from shared.contracts.events import Event
 from shared.contracts.messages import CustomerChanged, DefinitionChanged, ResponseChanged
 from shared.db import Database, Tx, wake
 from shared.definitions.store import save_copies
-from shared.telemetry import DECISIONS, INVITATIONS
 
 _REASON_CHARS = 500
 
@@ -67,9 +67,9 @@ class Handlers:
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
         count(
             (c.verdict for c in candidates),
-            made,
             no_trigger=len(fresh) - len({c.position for c in candidates}),
         )
+        ACCEPTED_TO_INVITED.labels().observe_since(each.occasion.arrived_at for each in made)
 
     async def bury(self, received: Received[Event], reason: str) -> None:
         """Leave a decision about an event that was given up: `dead_lettered`, with the reason."""
@@ -151,15 +151,13 @@ def moment_of(situation: Situation, access: Access, *, release: bool = False) ->
     return Moment(situation.now, situation.fresh, release, clocks)
 
 
-def count(verdicts: Iterable[Verdict | None], made: Sequence[Made], *, no_trigger: int = 0) -> None:
+def count(verdicts: Iterable[Verdict | None], *, no_trigger: int = 0) -> None:
     """Count what was decided, once it is committed."""
     decided = Counter((v.outcome, v.reason or "") for v in verdicts if v is not None)
     for (outcome, reason), times in decided.items():
         DECISIONS.labels(outcome, reason).inc(times)
     if no_trigger:
         DECISIONS.labels(Outcome.NO_TRIGGER, "").inc(no_trigger)
-    for each in made:
-        INVITATIONS.labels(each.state).inc()
 
 
 async def _claim(tx: Tx, batch: Sequence[Received[Event]], books: Books) -> list[Received[Event]]:

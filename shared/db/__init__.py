@@ -2,8 +2,8 @@
 
 from shared.db.bulk import Upsert, append, delete, insert, load, lock, update
 from shared.db.days import cut_by
-from shared.db.due import Due
-from shared.db.engine import Database, Tx, now, open_database, wake
+from shared.db.due import Due, seconds_overdue
+from shared.db.engine import Database, Tx, after_commit, now, open_database, wake
 from shared.db.keys import key_rows, key_values
 from shared.db.prepared import Prepared, among
 from shared.db.types import BigId, Json, UtcDateTime
@@ -17,6 +17,7 @@ __all__ = [
     "Tx",
     "Upsert",
     "UtcDateTime",
+    "after_commit",
     "among",
     "append",
     "cut_by",
@@ -28,6 +29,7 @@ __all__ = [
     "lock",
     "now",
     "open_database",
+    "seconds_overdue",
     "update",
     "wake",
 ]

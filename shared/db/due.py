@@ -1,7 +1,7 @@
 """Rows that a clock makes due, claimed with a lease: who dies with some of them loses them to the next."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,3 +57,14 @@ class Due:
         # In a second statement, for one that is given the keys can leave out the ranges that none of them is in.
         end = at + timedelta(seconds=lease_seconds)
         return await update(tx, self._lease, self._keys, picked, end_of_lease=end)
+
+
+async def seconds_overdue(tx: Tx, due: Mapping[str, sa.Select[tuple[Any]]]) -> dict[str, float]:
+    """For each select of due times, for how many seconds the first of them has been past; 0 for none or later."""
+    at = await now(tx)
+    found: dict[str, float] = {}
+    for work, select in due.items():
+        (due_at,) = select.selected_columns
+        first: datetime | None = (await tx.execute(select.order_by(due_at).limit(1))).scalar()
+        found[work] = max(0.0, (at - first).total_seconds()) if first is not None else 0.0
+    return found

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from shared.db import postgresql, sqlite
 from shared.db.failures import translated
@@ -33,7 +34,17 @@ _OPTIONS: dict[str, Any] = {
 Tx = AsyncConnection
 """A connection inside a database transaction; what a store function takes second, after nothing but itself."""
 
-_WAKE = "afterword.wake"
+_AFTER = "afterword.after"
+
+
+class _After:
+    """What a transaction has asked for, to be done once it is committed."""
+
+    __slots__ = ("acts", "wake")
+
+    def __init__(self) -> None:
+        self.wake: set[str] = set()
+        self.acts: list[Callable[[], object]] = []
 
 
 class _Rehearsed(Exception):
@@ -56,13 +67,15 @@ class Database:
     async def begin(self) -> AsyncIterator[Tx]:
         """A write transaction, committed at the end. Raises `Unavailable` when its effect is unknown or it must
         be tried again; nothing of it is then to be relied on."""
-        with_wake: set[str] = set()
+        after = _After()
         self._require_schema()
         async with translated(), self._transaction() as tx:
-            tx.info[_WAKE] = with_wake
+            tx.info[_AFTER] = after
             yield tx
-        for name in with_wake:
+        for name in after.wake:
             self._signals[name].notify()
+        for act in after.acts:
+            act()
 
     @asynccontextmanager
     async def rehearse(self) -> AsyncIterator[Tx]:
@@ -89,6 +102,11 @@ class Database:
         if self.gate is not None:
             raise Unavailable(f"database: {self.gate}")
 
+    def connections(self) -> tuple[int, int]:
+        """How many connections of the pool are in use, and how many there may be."""
+        pool = cast("QueuePool", self._reader.sync_engine.pool)
+        return pool.checkedout(), pool.size() + max(0, pool._max_overflow)
+
     def signal(self, name: str) -> Signal:
         """What `wake` notifies after the commit, for the loops of this process."""
         return self._signals[name]
@@ -96,7 +114,12 @@ class Database:
 
 def wake(tx: Tx, name: str) -> None:
     """Notify the signal of that name once this transaction has committed."""
-    tx.info[_WAKE].add(name)
+    tx.info[_AFTER].wake.add(name)
+
+
+def after_commit(tx: Tx, act: Callable[[], object]) -> None:
+    """Do it once this transaction has committed, and never if it does not: how what is stored is counted."""
+    tx.info[_AFTER].acts.append(act)
 
 
 async def now(tx: Tx) -> datetime:

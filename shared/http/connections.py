@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from shared.http.exchanges import Exchange
 from shared.http.problems import MEDIA_TYPE, Problem, unavailable
-from shared.telemetry import CONNECTIONS_REFUSED
+from shared.instruments import CONNECTIONS_REFUSED
 
 HEADER_SECONDS = 20.0
 """How long a client may take from the first byte of a request, or from connecting, to the end of its headers."""
@@ -28,6 +28,8 @@ _TOO_SLOW = Problem(
     408, "slow-headers", f"The headers did not arrive within {HEADER_SECONDS:.0f} s."
 )
 _TOO_MANY = unavailable("Too many connections are open; try again.")
+for _problem in (_NOT_HTTP, _TOO_LONG, _TOO_SLOW, _TOO_MANY):
+    CONNECTIONS_REFUSED.labels(_problem.kind)
 
 
 WHOLE: Final = "afterword.whole_body"

@@ -15,11 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.http.checks import check_address, check_body, check_headers
 from shared.http.connections import WHOLE
 from shared.http.problems import Problem, unavailable
-from shared.telemetry import HTTP_SECONDS, log
+from shared.instruments import HTTP_SECONDS
+from shared.telemetry import log
 
 MAX_BODY_BYTES = 1024 * 1024
 _LARGE_BYTES = 128 * 1024
 _BODY_SECONDS = 30.0
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _NONE: Mapping[str, Any] = {}
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -58,7 +60,14 @@ class RequestContext:
                 await self.app(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            HTTP_SECONDS.labels(self.service, route, status).observe(time.monotonic() - started)
+            method = measured_method(scope["method"])
+            seconds = HTTP_SECONDS.labels(self.service, method, route, status)
+            seconds.observe(time.monotonic() - started)
+
+
+def measured_method(method: str) -> str:
+    """The method as a label: clients make up others."""
+    return method if method in _METHODS else "other"
 
 
 def request_id_of(headers: dict[bytes, bytes]) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Container, Iterable
 
 from shared.dead_letters import dead_letter
 from shared.errors import Refused
+from shared.instruments import RECORDS_DEAD, STOPPED
 from shared.log import Consumer, Producer, Record, TopicPartition
-from shared.telemetry import PARTITIONS_STOPPED, RECORDS_DEAD, log
+from shared.telemetry import log
 from shared.worker.patience import GaveUp, Patience
 from shared.worker.status import LoopStatus
 
@@ -73,7 +74,7 @@ class GivingUp:
         """Read nothing more of it until it is assigned anew."""
         self._consumer.stop_partition(partition)
         self._status.stopped[partition] = reason
-        PARTITIONS_STOPPED.labels(self._service).set(len(self._status.stopped))
+        STOPPED.labels(self._service).set(len(self._status.stopped))
         log.error(
             "partition_stopped",
             service=self._service,
@@ -91,4 +92,4 @@ class GivingUp:
         for partition in [p for p in stopped if p in fetched or p not in assigned]:
             del stopped[partition]
             self.all_is_well([partition])
-        PARTITIONS_STOPPED.labels(self._service).set(len(stopped))
+        STOPPED.labels(self._service).set(len(stopped))

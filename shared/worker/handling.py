@@ -13,8 +13,16 @@ from typing import Any, NamedTuple
 from shared import crash
 from shared.contracts.envelope import Received
 from shared.errors import AfterwordError, Undecodable, UnknownMajor
+from shared.instruments import (
+    BATCH_SECONDS,
+    BATCH_SIZE,
+    RECORDS_DEAD,
+    RECORDS_HANDLED,
+    RECORDS_SKIPPED,
+    STOPPED,
+)
 from shared.log import Consumer, Record, TopicPartition
-from shared.telemetry import BATCH_SECONDS, RECORDS_HANDLED, RECORDS_SKIPPED, log
+from shared.telemetry import log
 from shared.worker import patience
 from shared.worker.giving_up import GivingUp
 from shared.worker.patience import GaveUp, Patience
@@ -34,6 +42,15 @@ class Read(NamedTuple):
 
 ReadByPartition = Mapping[TopicPartition, Sequence[Read]]
 """What was fetched of one topic."""
+
+
+def measure_from_zero(service: str, topic: str) -> None:
+    """Have the series of a topic before anything happens to its records."""
+    for counter in (RECORDS_HANDLED, RECORDS_SKIPPED, RECORDS_DEAD):
+        counter.labels(service, topic)
+    for histogram in (BATCH_SECONDS, BATCH_SIZE):
+        histogram.labels(service, topic)
+    STOPPED.labels(service)
 
 
 def read(record: Record, subscription: Subscription) -> Read:
@@ -112,6 +129,8 @@ class Handling:
     def _count(self, topic: str, records: int, started: float) -> None:
         RECORDS_HANDLED.labels(self._service, topic).inc(records)
         BATCH_SECONDS.labels(self._service, topic).observe(time.monotonic() - started)
+        if records:
+            BATCH_SIZE.labels(self._service, topic).observe(records)
 
     async def _commit(self, ends: Mapping[TopicPartition, int]) -> None:
         """Store how far each partition is done."""

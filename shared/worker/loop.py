@@ -8,7 +8,13 @@ from shared.errors import OffsetLost, Unavailable
 from shared.log import Consumer, Producer, Record, TopicPartition
 from shared.telemetry import traced
 from shared.worker.giving_up import GivingUp
-from shared.worker.handling import Handling, Read, ReadByPartition, read
+from shared.worker.handling import (
+    Handling,
+    Read,
+    ReadByPartition,
+    measure_from_zero,
+    read,
+)
 from shared.worker.patience import Patience
 from shared.worker.status import LoopStatus
 from shared.worker.subscription import Subscription
@@ -46,6 +52,8 @@ class Worker:
             service, consumer, producer, self.status, self._patience, poison_limit
         )
         self._handling = Handling(service, consumer, self.status, self._patience, self._giving_up)
+        for topic in subscriptions:
+            measure_from_zero(service, topic)
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._busy: dict[TopicPartition, asyncio.Task[None]] = {}
         self._stop = self._patience.stop

@@ -5,8 +5,9 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 
 from shared.errors import Unavailable
+from shared.instruments import RETRIES
 from shared.log import Consumer, TopicPartition
-from shared.telemetry import RETRIES, log
+from shared.telemetry import log
 from shared.worker.status import LoopStatus
 
 BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -27,6 +28,7 @@ class Patience:
     def __init__(self, service: str, consumer: Consumer, status: LoopStatus) -> None:
         self.stop = asyncio.Event()
         self._service = service
+        self._retries = RETRIES.labels(service)
         self._consumer = consumer
         self._status = status
 
@@ -56,7 +58,7 @@ class Patience:
     ) -> None:
         """Say what is waited for, and wait a little longer each time."""
         self._status.waiting.update(dict.fromkeys(partitions, str(error)))
-        RETRIES.labels(self._service).inc()
+        self._retries.inc()
         log.warning("dependency_away", service=self._service, reason=str(error), attempt=attempt)
         await asyncio.sleep(BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)])
 

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from services.alerting.definitions import ENDPOINT, RULE, condition_of, matches
+from services.alerting.instruments import ENDPOINTS_PAUSED
 from services.alerting.rules.judging import Rule
 from services.alerting.tables import definitions, deliveries, endpoint_secrets, outbox
 from shared.contracts.values import DefinitionState
-from shared.db import Prepared, Tx, among, insert, load
+from shared.db import Prepared, Tx, after_commit, among, insert, load
 from shared.definitions import Definition
 from shared.definitions.store import get_definition, save_definitions
 from shared.webhook import new_secret
@@ -42,6 +44,7 @@ class Endpoint:
     state: DefinitionState
     url: str
     types: tuple[str, ...]
+    active_from: datetime
 
     def subscribes(self, type: str) -> bool:
         return any(matches(pattern, type) for pattern in self.types)
@@ -174,6 +177,7 @@ async def pause_gone(tx: Tx, gone: Iterable[tuple[str, str, int]], at: datetime)
         if row.state == "active" and row.revision == keys[(row.workspace, row.kind, row.id)]
     ]
     await save_definitions(tx, definitions, outbox, paused, source="alerting")
+    after_commit(tx, partial(ENDPOINTS_PAUSED.inc, len(paused)))
 
 
 def _secret(workspace: str, endpoint: str, number: int, at: datetime) -> dict[str, Any]:
@@ -203,4 +207,5 @@ def _endpoint(row: sa.Row[Any] | Definition) -> Endpoint:
         state=row.state,
         url=document["url"],
         types=tuple(document.get("types", ("alert.*",))),
+        active_from=row.active_from,
     )

@@ -1,12 +1,13 @@
 """Counts of deliveries for `doctor`, each capped so that a look stays cheap."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from services.alerting.definitions import ENDPOINT
 from services.alerting.tables import definitions, deliveries
-from shared.db import Tx
+from shared.db import Tx, seconds_overdue
 
 _MOST = 10_000
 
@@ -27,6 +28,18 @@ async def overdue(tx: Tx, workspace: str, at: datetime, before: datetime) -> int
 async def held(tx: Tx, workspace: str) -> int:
     """How many wait for a paused endpoint."""
     return await _count(tx, workspace, deliveries.c.state == "pending", _to("paused"))
+
+
+async def seconds_due(tx: Tx) -> Mapping[str, float]:
+    """For how many seconds the oldest delivery to an active endpoint has been due; batch function over all
+    workspaces."""
+    d, e = deliveries.c, definitions.c
+    own = sa.and_(d.workspace == e.workspace, d.endpoint == e.id)
+    pending = d.state == sa.literal_column("'pending'")
+    first = sa.select(d.due_at).where(own, pending).order_by(d.due_at).limit(1).scalar_subquery()
+    of_each = sa.select(first.label("due_at")).where(e.kind == ENDPOINT, e.state == "active")
+    due_at = of_each.subquery().c.due_at
+    return await seconds_overdue(tx, {"deliver": sa.select(due_at).where(due_at.is_not(None))})
 
 
 def _to(state: str) -> sa.ColumnElement[bool]:

@@ -16,6 +16,7 @@ from services.ingest.api.wishes import (
     right_answers,
 )
 from services.ingest.context import InContext
+from services.ingest.instruments import RESPONSES
 from services.ingest.rules import responses as rules
 from services.ingest.rules.questions import read_survey
 from services.ingest.rules.responses import Response
@@ -24,10 +25,9 @@ from services.ingest.store import surveys
 from services.ingest.store.units import view_of
 from shared.auth import Principal, Scope, requires
 from shared.contracts.values import Answer, CustomerSnapshot, Dimension, Transaction
-from shared.db import Tx, now
+from shared.db import Tx, after_commit, now
 from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
 from shared.http.problems import Problem, not_found
-from shared.telemetry import RESPONSES
 
 Reader = Annotated[Principal, Depends(requires(Scope.RESPONSES_READ))]
 Writer = Annotated[Principal, Depends(requires(Scope.RESPONSES_WRITE))]
@@ -74,7 +74,7 @@ async def submit_response(
             own = None if body.invitation else await own_facts(tx, workspace, body)
             outcome = await store.submit(tx, answered, own=own, time_zone=zone)
             if outcome.fresh and outcome.response is not None:
-                RESPONSES.labels("api").inc()
+                after_commit(tx, RESPONSES.labels("api").inc)
                 return _json(outcome.response)
             if outcome.closed:
                 raise Problem(

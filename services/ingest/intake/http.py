@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from services.ingest.instruments import EVENTS_ACCEPTED, EVENTS_REFUSED
 from services.ingest.rules.requests import Intake, accepted_json, read_request
 from shared import crash
 from shared.auth import Access, Principal, Scope, authorised
@@ -19,11 +20,18 @@ from shared.contracts.envelope import TRACEPARENT
 from shared.contracts.keys import Key
 from shared.contracts.topics import Topic
 from shared.errors import Refused, Unavailable
-from shared.http.middleware import MAX_BODY_BYTES, read_body, request_id_of, trace_of
+from shared.http.middleware import (
+    MAX_BODY_BYTES,
+    measured_method,
+    read_body,
+    request_id_of,
+    trace_of,
+)
 from shared.http.parameters import refuse_unknown
 from shared.http.problems import FieldError, Problem, invalid, unavailable
+from shared.instruments import HTTP_SECONDS
 from shared.log import Outgoing, Producer
-from shared.telemetry import EVENTS_ACCEPTED, EVENTS_REFUSED, HTTP_SECONDS, log
+from shared.telemetry import log
 
 PATH: Final = "/v1/events"
 _DOOR: Final = "http"
@@ -32,7 +40,9 @@ _REQUEST_BYTES: Final = 4 * 1024
 
 _accepted = EVENTS_ACCEPTED.labels(_DOOR)
 _refused = EVENTS_REFUSED.labels(_DOOR)
-_accepted_seconds = HTTP_SECONDS.labels("ingest", PATH, 202)
+_seconds = {
+    status: HTTP_SECONDS.labels("ingest", "POST", PATH, status) for status in (202, 422, 500, 503)
+}
 _NOTHING: Final[Mapping[str, str]] = {}
 _encode = msgspec.json.Encoder().encode
 
@@ -75,8 +85,8 @@ class EventsDoor:
                     request_id
                 )
             )
-        seconds = (
-            _accepted_seconds if status == 202 else HTTP_SECONDS.labels("ingest", PATH, status)
+        seconds = _seconds.get(status) or HTTP_SECONDS.labels(
+            "ingest", measured_method(scope["method"]), PATH, status
         )
         seconds.observe(time.monotonic() - started)
         await _respond(send, status, kind, extra, request_id, body)

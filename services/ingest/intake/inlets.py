@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from services.ingest.instruments import EVENTS_ACCEPTED, EVENTS_REFUSED
 from services.ingest.rules.binding import STRUCTURED, from_binary, media_type, plain_text
 from services.ingest.rules.events import Good, read_event
 from shared.contracts.envelope import TRACEPARENT, Received
@@ -13,7 +14,6 @@ from shared.errors import Undecodable
 from shared.http.middleware import trace_of
 from shared.http.problems import FieldError
 from shared.log import Outgoing, Producer, Record
-from shared.telemetry import EVENTS_ACCEPTED, EVENTS_REFUSED
 from shared.worker import Subscription
 
 _DOOR: Final = "inlet"

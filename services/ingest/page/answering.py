@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from services.ingest.context import Context
 from services.ingest.guesses import address_of
+from services.ingest.instruments import WRONG_TOKENS
 from services.ingest.page import rendering
 from services.ingest.page.forms import Form, Unreadable, read_form
 from services.ingest.page.languages import choose, words
@@ -17,7 +18,7 @@ from services.ingest.page.phrases import PHRASES
 from services.ingest.page.visits import NoSuchPage
 from services.ingest.rules.questions import LANGUAGES, Survey
 from shared.errors import Unavailable
-from shared.telemetry import WRONG_TOKENS, log
+from shared.telemetry import log
 from shared.tokens import BadToken
 
 _SIGNS = {

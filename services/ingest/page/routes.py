@@ -9,6 +9,7 @@ from starlette.responses import Response
 from uuid_utils import uuid7
 
 from services.ingest.context import Context
+from services.ingest.instruments import RESPONSES
 from services.ingest.page import preview, stop
 from services.ingest.page.answering import language_of, message, thanks_page
 from services.ingest.page.asking import first_page, survey_page
@@ -21,7 +22,6 @@ from services.ingest.page.visits import Visit, Visits, read_token
 from services.ingest.rules.answers import Reading
 from services.ingest.rules.responses import Answered
 from services.ingest.store import responses
-from shared.telemetry import RESPONSES
 from shared.tokens import Token
 
 BY: Final = "survey-page"

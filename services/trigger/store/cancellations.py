@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from services.trigger.batch import Cancellation, cancelled
+from services.trigger.instruments import DECISIONS
 from services.trigger.store.decisions import lock_pending, save_verdicts
 from services.trigger.tables import cancellations, holds
-from services.trigger.verdicts import HoldKey
-from shared.db import Tx, insert, load
+from services.trigger.verdicts import HoldKey, Outcome, Reason
+from shared.db import Tx, after_commit, insert, load
 
 
 async def save(tx: Tx, found: Sequence[Cancellation], now: datetime) -> None:
@@ -26,6 +28,8 @@ async def save(tx: Tx, found: Sequence[Cancellation], now: datetime) -> None:
         key = (row.workspace, row.trigger, row.transaction_key)
         verdicts.append((row, cancelled(key, first[key].by)))
     await save_verdicts(tx, verdicts, now)
+    counter = DECISIONS.labels(Outcome.CANCELLED, Reason.CANCEL_ON)
+    after_commit(tx, partial(counter.inc, len(verdicts)))
 
 
 def _row(cancellation: Cancellation) -> dict[str, object]:

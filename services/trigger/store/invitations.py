@@ -1,20 +1,35 @@
 """Invitations: inserting them, moving them from state to state, and announcing each change whole."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
+from services.trigger.instruments import INVITATIONS
 from services.trigger.invitations import Made, invitation_rows
 from services.trigger.tables import invitations, outbox
 from shared.contracts.envelope import encoded
 from shared.contracts.keys import Key
 from shared.contracts.messages import InvitationChanged
 from shared.contracts.values import InvitationState
-from shared.db import Due, Prepared, Tx, Upsert, UtcDateTime, append, insert, load, now, wake
+from shared.db import (
+    Due,
+    Prepared,
+    Tx,
+    Upsert,
+    UtcDateTime,
+    after_commit,
+    append,
+    insert,
+    load,
+    now,
+    wake,
+)
 from shared.outbox import announce
 
 SOURCE: Final = "trigger"
@@ -64,6 +79,7 @@ async def save_invitations(tx: Tx, made: Sequence[Made], at: datetime) -> None:
         [(Key(each.occasion.workspace, each.occasion.customer_id), each.message) for each in made],
         traceparents=[each.occasion.traceparent for each in made],
     )
+    _count(tx, [each.state for each in made])
     if any(each.state is InvitationState.MADE for each in made):
         wake(tx, SEND)
 
@@ -110,6 +126,7 @@ async def change_invitations(tx: Tx, changes: Sequence[Change], at: datetime) ->
     )
     await insert(tx, invitations, rows, upsert=Upsert(("workspace", "id"), replace=replace))
     await announce(tx, outbox, SOURCE, at, announcements)
+    _count(tx, [change.state for change in changes if change.row.state != change.state])
 
 
 async def answer_invitations(tx: Tx, keys: Collection[tuple[str, str]]) -> None:
@@ -152,6 +169,11 @@ async def expire_invitations(tx: Tx) -> int:
     rows = await _EXPIRED.rows(tx, at=at)
     await change_invitations(tx, [Change(row, InvitationState.EXPIRED) for row in rows], at)
     return len(rows)
+
+
+def _count(tx: Tx, reached: Iterable[InvitationState]) -> None:
+    for state, times in Counter(reached).items():
+        after_commit(tx, partial(INVITATIONS.labels(state).inc, times))
 
 
 def _row(change: Change, message: InvitationChanged, document: msgspec.Raw) -> dict[str, Any]:

@@ -10,10 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.ports import free_port
+from services.cli.paths import SERVICES
+from services.cli.registry import instruments
 
 KEY = "awk_test_" + "s" * 32
+SENDS_AND_FORGETS = {
+    f"afterword_{name}"
+    for name in (
+        "delivery_attempts_total",
+        "delivery_attempt_seconds",
+        "retention_rows_deleted_total",
+        "retention_ranges_dropped_total",
+    )
+}
+"""What trigger and alerting alone are told of."""
 
 
 class Stack:
@@ -77,6 +90,21 @@ def children(stack: Stack) -> dict[str, int]:
     return found
 
 
+def metrics_of(stack: Stack, service: str) -> dict[str, set[str] | None]:
+    """Our instruments that a process serves, each with its labels; None while it has no series."""
+    port = int(stack.url.rpartition(":")[2]) + 11 + list(SERVICES).index(service)
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    return {
+        family.name + ("_total" if family.type == "counter" else ""): (
+            {label for sample in family.samples for label in sample.labels} - {"le"}
+            if family.samples
+            else None
+        )
+        for family in text_string_to_metric_families(text)
+        if family.name.startswith("afterword_")
+    }
+
+
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
@@ -92,6 +120,15 @@ def test_four_processes_answer_behind_one_port_and_end_with_ctrl_c(
             for service in processes:
                 status = client.get(f"/v1/operations/{service}/status").json()
                 assert (status["database"]["ok"], status["log"]["ok"]) == (True, True)
+        for service in processes:
+            families = metrics_of(stack, service)
+            there = [one for one in instruments() if one.service in ("every", service)]
+            assert set(families) == {one.name for one in there}
+            told = [one for one in there if one.type != "gauge"]
+            silent = {one.name for one in told if families[one.name] is None}
+            assert silent == (set() if service in ("trigger", "alerting") else SENDS_AND_FORGETS)
+            for one in told:
+                assert families[one.name] in (set(one.labels), None), one.name
         stack.process.send_signal(signal.SIGINT)
         assert stack.ended() == 0, stack.said()
     assert not [pid for pid in processes.values() if alive(pid)]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from shared.telemetry import WRONG_TOKENS
+from services.ingest.instruments import WRONG_TOKENS
 from shared.tokens import KeyRing, Token
 from tests.integration.hostile.house import URL, House, on_one_database, visitor
 from tests.integration.hostile.wire import ask, served

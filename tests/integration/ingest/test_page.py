@@ -213,8 +213,15 @@ async def test_the_metrics_name_the_route_and_never_the_link(desk: Desk) -> None
         await desk.browser.request(method, f"/s/{token}{path}")
     measured = generate_latest().decode()
     assert token not in measured
-    for route, status in (("", 200), ("", 422), ("/thanks", 303), ("", 405)):
-        labels = f'{{route="/s/{{token}}{route}",service="ingest",status="{status}"}}'
+    for method, route, status in (
+        ("GET", "", 200),
+        ("POST", "", 422),
+        ("GET", "/thanks", 303),
+        ("DELETE", "", 405),
+    ):
+        labels = (
+            f'{{method="{method}",route="/s/{{token}}{route}",service="ingest",status="{status}"}}'
+        )
         assert f"afterword_http_request_seconds_count{labels}" in measured
 
 

@@ -1,7 +1,6 @@
 """The overlays and the components, built as `kubectl apply -k` would."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,15 @@ class Built:
     def of(self, kind: str) -> list[Object]:
         return [each for each in self.objects if each["kind"] == kind]
 
+    def settings(self) -> Object:
+        """The ConfigMap that tells every process what it is told."""
+        (found,) = (
+            each
+            for each in self.of("ConfigMap")
+            if "grafana_dashboard" not in each["metadata"].get("labels", {})
+        )
+        return found
+
     def named(self, kind: str) -> dict[str, Object]:
         return {each["metadata"]["name"]: each for each in self.of(kind)}
 
@@ -49,13 +57,8 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def build() -> Build:
+def build(kubectl: str) -> Build:
     """What makes objects of a directory with a kustomization."""
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        if os.environ.get("AFTERWORD_NO_SKIPS"):
-            pytest.fail("kubectl is not installed")
-        pytest.skip("kubectl is not installed: it builds the overlays")
 
     def run(directory: Path) -> Built:
         answer = subprocess.run(

@@ -147,7 +147,7 @@ def test_every_variable_is_a_setting_and_every_needed_one_is_there(built: Built)
 
 
 def test_settings_and_secrets_are_those_that_pods_name(built: Built) -> None:
-    (settings,) = built.of("ConfigMap")
+    settings = built.settings()
     for name, container in built.containers().items():
         assert container["envFrom"] == [
             {"configMapRef": {"name": settings["metadata"]["name"]}},
@@ -176,7 +176,7 @@ def test_the_gateway_sends_each_path_where_it_is_answered(built: Built) -> None:
 
 
 def settings_of(built: Built) -> dict[str, str]:
-    (settings,) = built.of("ConfigMap")
+    settings = built.settings()
     data: dict[str, str] = settings["data"]
     return data
 
