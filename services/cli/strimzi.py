@@ -105,8 +105,15 @@ def _metadata(name: str) -> Object:
     return {"name": str(name), "namespace": _NAMESPACE, "labels": {"strimzi.io/cluster": CLUSTER}}
 
 
+class _Indenting(yaml.SafeDumper):
+    """Items of a list stand further in than its name, as in all files here."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, indentless=False)
+
+
 def _text(objects: Iterable[Object]) -> str:
-    text: str = yaml.safe_dump_all(objects, sort_keys=False)
+    text: str = yaml.dump_all(objects, Dumper=_Indenting, sort_keys=False)
     return _HEADER + text
 
 
