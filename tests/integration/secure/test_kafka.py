@@ -1,6 +1,7 @@
 """The log over TLS: logins by password and by certificate, what keeps one out, and certificates that are replaced."""
 
 import asyncio
+import gc
 import logging
 import re
 import uuid
@@ -120,6 +121,9 @@ REFUSED: dict[str, tuple[Attempt, str]] = {
 }
 
 
+# asyncio closes a TLS connection that is given up before its handshake has begun only some turns of its loop later, and here
+# the loop ends as soon as one client is told: a socket may be left for the garbage.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize(("attempt", "words"), REFUSED.values(), ids=REFUSED)
 async def test_who_is_kept_out_is_told_which_setting(
     secured_kafka: SecuredKafka,
@@ -133,6 +137,7 @@ async def test_who_is_kept_out_is_told_which_setting(
     with caplog.at_level(logging.DEBUG):
         async with open_log(url, login) as log, log.producer() as producer:
             told = await refusal(producer, words)
+    gc.collect()  # so that what is left is found here
     said = told + caplog.text + capsys.readouterr().out
     assert PASSWORD not in said
     assert "wrong-secret" not in said
