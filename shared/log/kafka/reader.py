@@ -87,8 +87,9 @@ class Reader:
             isolation_level="read_committed",
             fetch_min_bytes=1,
             fetch_max_wait_ms=100,
-            fetch_max_bytes=16 * 1024 * 1024,
-            max_partition_fetch_bytes=2 * 1024 * 1024,
+            # A look takes a record or a page of each partition, and the client reads ahead: of a backlog, megabytes each time.
+            # A batch that is larger comes whole all the same.
+            max_partition_fetch_bytes=64 * 1024,
         )
         try:
             await client.start()
