@@ -11,6 +11,7 @@ import pytest
 from shared.contracts.partitioner import partition_of
 from shared.errors import OffsetLost, Refused, Unavailable
 from shared.log import Consumer, Lag, Log, Outgoing, Record, TopicPartition, TopicSpec
+from shared.log.limits import MAX_RECORD_BYTES
 from shared.log.opening import open_log
 from tests.integration.log.conftest import DAY_MS, OpenLog
 
@@ -341,6 +342,20 @@ async def test_read_pages_through_a_partition_and_never_waits(opened: OpenLog) -
     assert await opened.log.read(at, 25, max_records=10) == []
     assert [record.offset for record in await opened.log.read(at, 7, max_records=1)] == [7]
     assert time.monotonic() - began < 2
+
+
+async def test_a_record_of_the_largest_size_is_read_whole(opened: OpenLog) -> None:
+    """Far larger than what a look at a partition asks for."""
+    topic = await opened.topic("events")
+    at = TopicPartition(topic, 0)
+    largest = b"x" * (MAX_RECORD_BYTES - 100)
+    await send(
+        opened.log, [Outgoing(topic, b"k", value) for value in (b"before", largest, b"after")]
+    )
+    seen: list[bytes | None] = []
+    while page := await opened.log.read(at, len(seen), max_records=1):
+        seen += [record.value for record in page]
+    assert seen == [b"before", largest, b"after"]
 
 
 async def test_a_group_goes_back_to_a_moment_while_nobody_reads_for_it(opened: OpenLog) -> None:
