@@ -28,5 +28,5 @@ async def make_due(url: str, endpoints: int, count: int) -> None:
 def _message(id: str, response: ResponseChanged, at: datetime) -> NewMessage:
     alert = Alert(WORKSPACE, id, "unhappy", response, 1, "raised", 1, "normal", at, at)
     announcement = Announcement(alert, {"en": "Unhappy"}, None)
-    body = msgspec.json.encode(body_of(announcement, at))
+    body = msgspec.json.encode(body_of(announcement))
     return NewMessage(WORKSPACE, announcement.message_id, id, 1, announcement.type, body)

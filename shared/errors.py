@@ -12,6 +12,10 @@ class Unavailable(AfterwordError):
     """
 
 
+class GroupInUse(Unavailable):
+    """A consumer group has members, who would not notice that it was moved."""
+
+
 class TurnedAway(Unavailable):
     """The dependency answers and does not know us or what we ask for: at a start the settings are wrong."""
 

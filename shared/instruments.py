@@ -52,6 +52,11 @@ BATCH_SIZE = Histogram(
 RECORDS_HANDLED = Counter(
     "afterword_records_handled_total", "Records whose effect is committed.", ["service", "topic"]
 )
+RECOVERED = Counter(
+    "afterword_recovered_total",
+    "Messages of its own that a service found in the log and not in its database, which was older, and took over again.",
+    ["service", "topic"],
+)
 RECORDS_SKIPPED = Counter(
     "afterword_records_skipped_total",
     "Records of a type that this version does not know.",

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
@@ -55,7 +54,7 @@ class DeadLetterJson(BaseModel):
     value: str | None = None
 
 
-def operation_routes(ground: Ground, outbox: sa.Table, *, checks: Checks = _no_checks) -> APIRouter:
+def operation_routes(ground: Ground, *, checks: Checks = _no_checks) -> APIRouter:
     """The router; dead letters are those of the caller's workspace. `checks` tells `doctor` of this service's own."""
     router = APIRouter(prefix=f"/v1/operations/{ground.service}", tags=["operations"])
 
@@ -64,7 +63,7 @@ def operation_routes(ground: Ground, outbox: sa.Table, *, checks: Checks = _no_c
         """Each dependency, each lag, the outbox, and what is stopped."""
         return {
             "service": ground.service,
-            "database": await _database(ground, outbox),
+            "database": await _database(ground),
             "log": await _lag(ground),
             "loop": _loop(ground),
             "checks": await _checked(checks, principal.workspace),
@@ -144,9 +143,9 @@ def _json(letter: DeadLetter, value: str | None = None) -> DeadLetterJson:
     )
 
 
-async def _database(ground: Ground, outbox: sa.Table) -> dict[str, Any]:
+async def _database(ground: Ground) -> dict[str, Any]:
     try:
-        return {"ok": True, "outbox": await measure(ground.database, outbox)}
+        return {"ok": True, "outbox": await measure(ground.database, ground.tables.outbox)}
     except Unavailable as error:
         return {"ok": False, "reason": str(error)}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +23,8 @@ from shared.instruments import (
     OUTBOX_WAITING,
 )
 from shared.leases import Lease
-from shared.log import Outgoing, Producer
+from shared.log import Outgoing, Producer, TopicPartition
+from shared.positions import announced, note
 from shared.telemetry import current_traceparent, log
 
 SIGNAL = "outbox"
@@ -85,10 +86,16 @@ class Relay:
     """Publishes unpublished rows in id order while it holds the lease; runs in every replica, works in one."""
 
     def __init__(
-        self, database: Database, table: sa.Table, lease: Lease, producer: Producer
+        self,
+        database: Database,
+        table: sa.Table,
+        positions: sa.Table,
+        lease: Lease,
+        producer: Producer,
     ) -> None:
         self._database = database
         self._table = table
+        self._positions = positions
         self._lease = lease
         self._producer = producer
         self._service = database.service
@@ -122,28 +129,30 @@ class Relay:
             rows = await self._next.rows(tx)
         if not rows:
             return 0
-        published = await self._publish(rows)
+        ends = await self._publish(rows)
         crash.point(crash.Point.RELAY_AFTER_PUBLISH)
-        if published:
-            async with self._database.begin() as tx:
-                await delete(tx, self._table, [self._table.c.id], [(id,) for id in published])
-            self._count.inc(len(published))
-        return len(published)
+        if ends is None:
+            return 0
+        async with self._database.begin() as tx:
+            await delete(tx, self._table, [self._table.c.id], [(row.id,) for row in rows])
+            await note(tx, self._positions, {announced(at): end for at, end in ends.items()})
+        self._count.inc(len(rows))
+        return len(rows)
 
-    async def _publish(self, rows: Sequence[Any]) -> list[int]:
+    async def _publish(self, rows: Sequence[Any]) -> Mapping[TopicPartition, int] | None:
+        """Where the log goes on after them; None when one was refused, though others may have landed."""
         records = [
             Outgoing(topic, bytes(key), None if value is None else bytes(value))
             for _, topic, key, value in rows
         ]
         try:
-            await self._producer.send(records)
+            return await self._producer.send(records)
         except Refused as refusal:
-            return await self._block(rows, refusal)
-        return [row.id for row in rows]
+            await self._block(rows[refusal.index], refusal)
+            return None
 
-    async def _block(self, rows: Sequence[Any], refusal: Refused) -> list[int]:
+    async def _block(self, row: Any, refusal: Refused) -> None:
         """Mark the refused row; it and the later rows of its key wait for an operator, all others go on."""
-        row = rows[refusal.index]
         log.error(
             "outbox_row_refused",
             service=self._service,
@@ -157,7 +166,6 @@ class Relay:
                 .where(self._table.c.id == row.id)
                 .values(blocked=str(refusal)[:500])
             )
-        return []
 
 
 async def measure(database: Database, table: sa.Table) -> dict[str, float]:

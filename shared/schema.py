@@ -1,6 +1,7 @@
 """The schema of a service's database: migrate it, and refuse to work on one that does not fit this code."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,17 +74,26 @@ async def problem_with(database: Database, schema: Schema) -> str | None:
     )
 
 
-async def open_gate(database: Database, schema: Schema, stop: asyncio.Event) -> None:
-    """Check the schema and open the gate; wait for a database that is down, or for its migration, and say so."""
+async def wait_for_schema(
+    database: Database,
+    schema: Schema,
+    stop: asyncio.Event,
+    *,
+    then: str,
+    waiting: Callable[[], None],
+) -> None:
+    """Check the schema; wait for a database that is down, or for its migration, and say so. The gate says why it is
+    closed, and `then` once the schema fits."""
     said = None
     while not stop.is_set():
         try:
             problem = await problem_with(database, schema)
         except Unavailable as error:
             problem = str(error)
-        database.gate = problem
+        database.gate = problem or then
         if problem is None:
             return
+        waiting()
         if problem != said:
             log.warning("waiting_for_database", service=schema.service, reason=problem)
             said = problem

@@ -112,10 +112,13 @@ class FakeProducer:
         self.sent: list[Outgoing] = []
         self.failures = list(failures)
 
-    async def send(self, records: Sequence[Outgoing]) -> None:
+    async def send(self, records: Sequence[Outgoing]) -> Mapping[TopicPartition, int]:
+        """All goes to the first partition of its topic."""
         if self.failures:
             raise self.failures.pop(0)
         self.sent += records
+        topics = [record.topic for record in self.sent]
+        return {TopicPartition(topic, 0): topics.count(topic) for topic in topics}
 
 
 class Flaky:

@@ -4,8 +4,8 @@ import asyncio
 import base64
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 
 from shared.auth import mint_key
 from shared.db import postgresql
+from shared.http.serve import Service, Work
 
 T = TypeVar("T")
 TOKEN_KEYS = "test:" + base64.b64encode(b"k" * 32).decode()
@@ -73,6 +74,27 @@ async def eventually(
             return found
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         await asyncio.sleep(every)
+
+
+@asynccontextmanager
+async def working(*services: Service) -> AsyncIterator[None]:
+    """Run the loops of services, as `serve` does, from when they are ready; what they raise fails the test."""
+    stop = asyncio.Event()
+
+    async def ready() -> bool:
+        return not any(service.health.comparing for service in services)
+
+    async def finish(work: Work) -> None:
+        await work(stop)
+
+    async with asyncio.TaskGroup() as group:
+        for work in (work for service in services for work in service.work):
+            group.create_task(finish(work))
+        try:
+            await eventually(ready, what="comparing the databases with the log")
+            yield
+        finally:
+            stop.set()
 
 
 class Told:

@@ -8,10 +8,11 @@ from random import SystemRandom
 from services.alerting.api import context, routers
 from services.alerting.api.checks import checks
 from services.alerting.dispatch import Dispatcher
+from services.alerting.restores import RESTORES
 from services.alerting.settings import Settings
 from services.alerting.store.health import seconds_due
 from services.alerting.store.retention import kept
-from services.alerting.tables import leases, outbox
+from services.alerting.tables import leases, outbox, positions
 from services.alerting.worker import Judge
 from shared.auth import Access
 from shared.contracts.topics import Topic
@@ -21,12 +22,13 @@ from shared.log import Log
 from shared.operations import operation_routes
 from shared.retention import Retention
 from shared.retention_routes import retention_checks, retention_routes
-from shared.runtime import consume, open_ground, relay
+from shared.runtime import Tables, consume, open_ground, relay
 from shared.schema import Schema
 from shared.webhook.client import WebhookClient
 from shared.worker import Subscription
 
 SCHEMA = Schema("alerting", Path(__file__).parent / "migrations")
+TABLES = Tables(outbox, leases, positions)
 
 
 @asynccontextmanager
@@ -37,13 +39,13 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
     """
     async with (
         WebhookClient.open(allow_loopback=settings.allow_loopback) as client,
-        open_ground(settings, log, access, SCHEMA) as ground,
+        open_ground(settings, log, access, SCHEMA, TABLES, restores=RESTORES) as ground,
     ):
         dispatcher = Dispatcher(ground.database, client, settings, SystemRandom().random)
         await consume(ground, {Topic.RESPONSES: Subscription(Judge(ground.database).handle)})
-        relay(ground, outbox, leases, overdue=seconds_due)
+        relay(ground, overdue=seconds_due)
         retention = Retention(ground.database, leases, kept(settings.retain_deliveries_days))
-        ground.work += [dispatcher.run, retention.run]
+        ground.once_opened(dispatcher.run, retention.run)
         app = create_app(
             "alerting",
             access=access,
@@ -51,7 +53,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
             routers=[
                 *routers(ground.database, settings),
                 operation_routes(
-                    ground, outbox, checks=retention_checks(checks(ground.database), retention)
+                    ground, checks=retention_checks(checks(ground.database), retention)
                 ),
                 retention_routes(ground.service, retention),
             ],

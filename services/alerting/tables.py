@@ -6,12 +6,14 @@ from shared.db import Json, UtcDateTime, cut_by
 from shared.definitions.store import definitions_table
 from shared.leases import lease_table
 from shared.outbox import outbox_table
+from shared.positions import positions_table
 
 metadata = sa.MetaData()
 
 definitions = definitions_table(metadata)
 outbox = outbox_table(metadata)
 leases = lease_table(metadata)
+positions = positions_table(metadata)
 
 endpoint_secrets = sa.Table(
     "endpoint_secrets",

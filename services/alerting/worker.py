@@ -14,13 +14,14 @@ from services.alerting.store import alerts as store
 from services.alerting.store.deliveries import NewMessage, add_deliveries
 from services.alerting.store.endpoints import Endpoint, hold_endpoints
 from services.alerting.store.rulebooks import Rulebooks
-from services.alerting.tables import outbox
+from services.alerting.tables import outbox, positions
 from shared import crash
 from shared.contracts.envelope import Received
 from shared.contracts.keys import Key
 from shared.contracts.messages import ResponseChanged
 from shared.db import Database, Tx, now
 from shared.outbox import announce
+from shared.positions import advance
 from shared.telemetry import log
 
 
@@ -50,6 +51,7 @@ class Judge:
             await store.save_judged(tx, {k: r for k, r in verdict.judged.items() if k in known})
             await store.save_alerts(tx, verdict.alerts.values())
             deliveries = await _announce(tx, verdict.announcements, at)
+            await advance(tx, positions, batch)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
         for announcement in verdict.announcements:
             ALERTS.labels(announcement.type).inc()
@@ -59,13 +61,18 @@ class Judge:
             )
 
 
-async def _announce(tx: Tx, announcements: Sequence[Announcement], at: datetime) -> int:
-    """Store a delivery for each subscribed endpoint, and the message for the alerts topic; how many deliveries."""
+async def deliver(tx: Tx, announcements: Sequence[Announcement], at: datetime) -> int:
+    """Store a delivery for each subscribed endpoint; how many those are."""
     if not announcements:
         return 0
     endpoints = await hold_endpoints(tx, {a.alert.workspace for a in announcements})
-    pairs = [(_rendered(a, at), _subscribed(a, endpoints)) for a in announcements]
-    ids = await add_deliveries(tx, pairs, at)
+    pairs = [(_rendered(a), _subscribed(a, endpoints)) for a in announcements]
+    return len(await add_deliveries(tx, pairs, at))
+
+
+async def _announce(tx: Tx, announcements: Sequence[Announcement], at: datetime) -> int:
+    """Store the deliveries, and the messages for the alerts topic; how many deliveries."""
+    deliveries = await deliver(tx, announcements, at)
     await announce(
         tx,
         outbox,
@@ -74,10 +81,10 @@ async def _announce(tx: Tx, announcements: Sequence[Announcement], at: datetime)
         [(_key(a), a.message()) for a in announcements],
         traceparents=[a.traceparent for a in announcements],
     )
-    return len(ids)
+    return deliveries
 
 
-def _rendered(announcement: Announcement, at: datetime) -> NewMessage:
+def _rendered(announcement: Announcement) -> NewMessage:
     alert = announcement.alert
     return NewMessage(
         workspace=alert.workspace,
@@ -85,7 +92,7 @@ def _rendered(announcement: Announcement, at: datetime) -> NewMessage:
         alert=alert.id,
         sequence=alert.sequence,
         type=announcement.type,
-        body=msgspec.json.encode(body_of(announcement, at)),
+        body=msgspec.json.encode(body_of(announcement)),
     )
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from shared.contracts.topics import (
     READERS,
+    SAID_AGAIN,
     WRITERS,
     TopicSpec,
     dead_letter_topic,
@@ -60,7 +61,7 @@ def grants(inlets: Iterable[str] = ()) -> dict[str, Mapping[tuple[str, str], tup
 
 def _of_service(service: str, read: Iterable[str]) -> Mapping[tuple[str, str], tuple[str, ...]]:
     dead = {dead_letter_topic(topic, service) for topic in read}
-    reads = dead.union(read)
+    reads = dead.union(read, SAID_AGAIN[service])
     writes = dead.union(WRITERS[service])
     topics = {
         ("topic", topic): ("Read",) * (topic in reads) + ("Write",) * (topic in writes)

@@ -12,9 +12,10 @@ from services.ingest.intake.documentation import document_events
 from services.ingest.intake.http import EventsDoor
 from services.ingest.intake.inlets import inlet_subscriptions
 from services.ingest.page import page_routes
+from services.ingest.restores import RESTORES
 from services.ingest.settings import Settings
 from services.ingest.store.invitations import decode_invitation
-from services.ingest.tables import leases, outbox
+from services.ingest.tables import leases, outbox, positions
 from services.ingest.worker import InvitationCopies
 from shared.auth import Access
 from shared.contracts.topics import Topic
@@ -23,17 +24,18 @@ from shared.http.app import create_app
 from shared.http.serve import Service
 from shared.log import Log
 from shared.operations import operation_routes
-from shared.runtime import consume, open_ground, relay
+from shared.runtime import Tables, consume, open_ground, relay
 from shared.schema import Schema
 from shared.worker import Subscription
 
 SCHEMA = Schema("ingest", Path(__file__).parent / "migrations")
+TABLES = Tables(outbox, leases, positions)
 
 
 @asynccontextmanager
 async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIterator[Service]:
     """Open the service until the context ends. Raises `StartupError` for a setting or a schema that is wrong."""
-    async with open_ground(settings, log, access, SCHEMA) as ground:
+    async with open_ground(settings, log, access, SCHEMA, TABLES, restores=RESTORES) as ground:
         context = Context(
             ground.database,
             access,
@@ -47,14 +49,14 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
             **inlet_subscriptions(access.inlets(), ground.producer),
         }
         await consume(ground, subscriptions)
-        relay(ground, outbox, leases)
+        relay(ground)
         routers = [
             customers.router,
             definitions.router,
             definition_routes(definitions.definition_context(lambda: ground.database)),
             previews.router,
             responses.router,
-            operation_routes(ground, outbox, checks=parked_checks(ground.database)),
+            operation_routes(ground, checks=parked_checks(ground.database)),
         ]
         app = create_app(
             "ingest",

@@ -6,11 +6,13 @@ from shared.db import Json, UtcDateTime
 from shared.definitions.store import definitions_table
 from shared.leases import lease_table
 from shared.outbox import outbox_table
+from shared.positions import positions_table
 
 metadata = sa.MetaData()
 
 outbox = outbox_table(metadata)
 leases = lease_table(metadata)
+positions = positions_table(metadata)
 definitions = definitions_table(metadata)
 
 customers = sa.Table(

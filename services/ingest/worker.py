@@ -6,10 +6,12 @@ from typing import Any
 
 from services.ingest.rules import responses as rules
 from services.ingest.store import invitations, responses, stops
+from services.ingest.tables import positions
 from shared import crash
 from shared.auth import Access
 from shared.contracts.envelope import Received
 from shared.db import Database, Tx, now
+from shared.positions import advance
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class InvitationCopies:
             waiting = await invitations.take_parked_stops(tx, sorted(newer))
             customers = [(workspace, newer[workspace, id].customer.id) for workspace, id in waiting]
             await stops.stop_asking(tx, customers)
+            await advance(tx, positions, batch)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
 
     async def _join(self, tx: Tx, newer: dict[tuple[str, str], Any]) -> None:

@@ -15,27 +15,28 @@ from shared.http.app import create_app
 from shared.http.serve import Service
 from shared.log import Log
 from shared.operations import operation_routes
-from shared.runtime import consume, open_ground, relay
+from shared.runtime import Tables, consume, open_ground, relay
 from shared.schema import Schema
 from shared.worker import Subscription
 
 BATCH = 2_000
 SCHEMA = Schema("scoring", Path(__file__).parent / "migrations")
+TABLES = Tables(tables.outbox, tables.leases, tables.positions)
 
 
 @asynccontextmanager
 async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIterator[Service]:
     """The service, open until the context ends. Raises `StartupError`."""
-    async with open_ground(settings, log, access, SCHEMA) as ground:
+    async with open_ground(settings, log, access, SCHEMA, TABLES) as ground:
         counting = Counting(ground.database, settings.rollup)
         subscription = Subscription(counting.handle, decode_response)
         await consume(ground, {Topic.RESPONSES: subscription}, max_records=BATCH)
-        relay(ground, tables.outbox, tables.leases)
+        relay(ground)
         app = create_app(
             "scoring",
             access=access,
             context=Context(ground.database, settings.rollup),
-            routers=[scores.router, rebuild.router, operation_routes(ground, tables.outbox)],
+            routers=[scores.router, rebuild.router, operation_routes(ground)],
             health=ground.health,
         )
         yield Service("scoring", app, ground.health, ground.work)

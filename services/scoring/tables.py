@@ -5,11 +5,13 @@ import sqlalchemy as sa
 from shared.db import Json
 from shared.leases import lease_table
 from shared.outbox import outbox_table
+from shared.positions import positions_table
 
 metadata = sa.MetaData()
 
 outbox = outbox_table(metadata)
 leases = lease_table(metadata)
+positions = positions_table(metadata)
 
 rollups = sa.Table(
     "rollups",

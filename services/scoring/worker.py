@@ -10,10 +10,12 @@ from services.scoring import rules
 from services.scoring.instruments import ANSWERED_TO_SCORED, COUNTED
 from services.scoring.metrics import FIXED_SCALES
 from services.scoring.store import cells, facts, rollups
+from services.scoring.tables import positions
 from shared import crash
 from shared.contracts.envelope import Received, decode_lean
 from shared.contracts.messages import ResponseChanged
 from shared.db import Database
+from shared.positions import advance
 from shared.telemetry import log
 
 decode_response = partial(decode_lean, ResponseChanged)
@@ -45,6 +47,7 @@ class Counting:
             names = {(fact.workspace, name) for fact in new for name in fact.dimensions}
             await rollups.remember_names(tx, names - self._remembered)
             await cells.add(tx, rules.changes(old, new, held))
+            await advance(tx, positions, batch)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
         self._remember(names)
         COUNTED.inc(len(new))

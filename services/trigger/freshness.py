@@ -1,18 +1,18 @@
 """How far the customers have been read: nobody is asked while a stop may stand among what is unread."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from services.trigger.store import customers
+from services.trigger.tables import positions
 from services.trigger.worker import Handlers
-from shared.contracts.envelope import Received, decode_record
+from shared.contracts.envelope import decode_record
 from shared.contracts.topics import Topic
 from shared.db import now
 from shared.errors import Unavailable, Undecodable, UnknownMajor
 from shared.log import Log, Record, TopicPartition
+from shared.positions import held, load_positions
 from shared.telemetry import log
 
 _TAIL_RECORDS: Final = 100
@@ -32,9 +32,9 @@ class FreshnessWatch:
             asked_at = await now(tx)
         ends = await self.log.lag("trigger", [Topic.CUSTOMERS])
         async with database.read() as tx:
-            read = await customers.load_positions(tx, Topic.CUSTOMERS)
+            read = await load_positions(tx, positions, [Topic.CUSTOMERS])
         for partition, lag in ends.items():
-            position = max(lag.start, read.get(partition.partition, 0))
+            position = max(lag.start, held(read, partition))
             if position < lag.end and await self._holds_messages(partition, position):
                 return False
         if not ends:
@@ -56,39 +56,6 @@ class FreshnessWatch:
             except TimeoutError:
                 continue
 
-    async def catch_up(self, stop: asyncio.Event) -> None:
-        """Before anything is consumed, read again what the group has passed and this database does not hold.
-
-        Only a database that was restored from a backup or made anew is behind its own offsets. Going on from them
-        would jump over stops, and the jump could not be seen afterwards: compaction leaves gaps everywhere.
-        """
-        while not stop.is_set():
-            try:
-                await self._read_again()
-            except Unavailable as error:
-                log.warning("customers_not_caught_up", reason=str(error))
-            else:
-                return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 1.0)
-
-    async def _read_again(self) -> None:
-        async with self.handlers.database.read() as tx:
-            read = await customers.load_positions(tx, Topic.CUSTOMERS)
-        for partition, lag in (await self.log.lag("trigger", [Topic.CUSTOMERS])).items():
-            position = max(lag.start, read.get(partition.partition, 0))
-            while position < (lag.committed or 0):
-                records = await self.log.read(partition, position, max_records=_TAIL_RECORDS)
-                if not records:
-                    break
-                await self._store(records)
-                position = records[-1].offset + 1
-
-    async def _store(self, records: Sequence[Record]) -> None:
-        readable = [received for record in records if (received := _message(record)) is not None]
-        if readable:
-            await self.handlers.customers(readable)
-
     async def _holds_messages(self, partition: TopicPartition, position: int) -> bool:
         """Whether the unread tail holds anything but tombstones and what nobody can read."""
         while tail := await self.log.read(partition, position, max_records=_TAIL_RECORDS):
@@ -96,13 +63,6 @@ class FreshnessWatch:
                 return True
             position = tail[-1].offset + 1
         return False
-
-
-def _message(record: Record) -> Received[Any] | None:
-    try:
-        return decode_record(record)
-    except Undecodable:
-        return None
 
 
 def _is_message(record: Record) -> bool:

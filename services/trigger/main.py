@@ -15,13 +15,14 @@ from services.trigger.invitations import Maker
 from services.trigger.operations import checks
 from services.trigger.poison import decode_event_record
 from services.trigger.release import Releases
+from services.trigger.restores import Restores
 from services.trigger.settings import Settings
 from services.trigger.store.decisions import RELEASE
 from services.trigger.store.health import seconds_due
 from services.trigger.store.invitations import SEND
 from services.trigger.store.retention import kept
 from services.trigger.store.rulebooks import Rulebooks
-from services.trigger.tables import leases, outbox
+from services.trigger.tables import leases, outbox, positions
 from services.trigger.worker import Handlers
 from shared.auth import Access
 from shared.contracts.topics import Topic
@@ -32,13 +33,14 @@ from shared.log import Log
 from shared.operations import operation_routes
 from shared.retention import Retention
 from shared.retention_routes import retention_checks, retention_routes
-from shared.runtime import Ground, consume, open_ground, relay
+from shared.runtime import Ground, Tables, consume, open_ground, relay
 from shared.schema import Schema
 from shared.signals import Signal
 from shared.webhook.client import WebhookClient
 from shared.worker import Subscription
 
 SCHEMA = Schema("trigger", Path(__file__).parent / "migrations")
+TABLES = Tables(outbox, leases, positions)
 BATCH = 2_000
 """Many, for the statements of a batch cost nearly as much for a few; with 500 a backlog took a fifth longer."""
 _SLOW_SECONDS = 60.0
@@ -47,19 +49,21 @@ _SLOW_SECONDS = 60.0
 @asynccontextmanager
 async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIterator[Service]:
     """Open everything trigger stands on. Raises `StartupError`."""
-    async with open_ground(settings, log, access, SCHEMA) as ground:
+    async with open_ground(
+        settings, log, access, SCHEMA, TABLES, restores=Restores(access).by_topic()
+    ) as ground:
         handlers = Handlers(
             ground.database, access, Maker(ground.keys, settings.public_url), Rulebooks()
         )
         subscriptions: dict[str, Subscription] = {
             Topic.EVENTS: Subscription(handlers.events, decode_event_record, handlers.bury),
-            Topic.CUSTOMERS: Subscription(handlers.customers, bury=handlers.bury_customer),
+            Topic.CUSTOMERS: Subscription(handlers.customers),
             Topic.RESPONSES: Subscription(handlers.responses),
             Topic.DEFINITIONS: Subscription(handlers.definitions),
         }
         watch = FreshnessWatch(handlers, log)
-        await consume(ground, subscriptions, max_records=BATCH, before=watch.catch_up)
-        relay(ground, outbox, leases, overdue=seconds_due)
+        await consume(ground, subscriptions, max_records=BATCH)
+        relay(ground, overdue=seconds_due)
         client = await ground.stack.enter_async_context(
             WebhookClient.open(allow_loopback=settings.allow_loopback)
         )
@@ -67,19 +71,14 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
             ground.database, client, settings.send_timeout_seconds, settings.send_concurrency
         )
         retention = Retention(ground.database, leases, kept(settings.retain_decisions_days))
-        ground.work += [
-            *_due_work(ground, handlers, sender, settings),
-            watch.run,
-            retention.run,
-        ]
+        ground.once_recovered(*_due_work(ground, handlers, sender, settings), watch.run)
+        ground.once_opened(retention.run)
         context = Context(ground.database, settings)
         routers = [
             *routes(context),
             decisions.router,
             invitations.router,
-            operation_routes(
-                ground, outbox, checks=retention_checks(checks(ground.database), retention)
-            ),
+            operation_routes(ground, checks=retention_checks(checks(ground.database), retention)),
             retention_routes(ground.service, retention),
         ]
         app = create_app(

@@ -6,6 +6,7 @@ from shared.db import Json, UtcDateTime, cut_by
 from shared.definitions.store import copies_table, definitions_table
 from shared.leases import lease_table
 from shared.outbox import outbox_table
+from shared.positions import positions_table
 
 metadata = sa.MetaData()
 
@@ -13,6 +14,7 @@ definitions = definitions_table(metadata)
 definition_copies = copies_table(metadata)
 outbox = outbox_table(metadata)
 leases = lease_table(metadata)
+positions = positions_table(metadata, sa.Column("appended_at", UtcDateTime))
 
 channel_secrets = sa.Table(
     "channel_secrets",
@@ -33,23 +35,14 @@ customers = sa.Table(
 )
 """Our copy of the customers: the whole state as ingest announced it, contact and consent included."""
 
-positions = sa.Table(
-    "positions",
-    metadata,
-    sa.Column("topic", sa.Text, primary_key=True),
-    sa.Column("partition", sa.Integer, primary_key=True),
-    sa.Column("next_offset", sa.BigInteger, nullable=False),
-    sa.Column("appended_at", UtcDateTime, nullable=False),
-)
-"""How far this database has read a topic, written with what was read."""
-
 freshness = sa.Table(
     "freshness",
     metadata,
     sa.Column("topic", sa.Text, primary_key=True),
     sa.Column("read_up_to", UtcDateTime, nullable=False),
 )
-"""The moment up to which everything appended to a topic stands in this database."""
+"""The moment up to which everything appended to a topic stands in this database: of the customers looked at again and
+again, of our own invitations noted when they had to be restored."""
 
 seen = sa.Table(
     "seen",

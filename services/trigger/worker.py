@@ -13,11 +13,11 @@ from services.trigger.definitions import COPIED_KINDS
 from services.trigger.instruments import ACCEPTED_TO_INVITED, DECISIONS
 from services.trigger.invitations import Made, Maker
 from services.trigger.poison import refuse_poison
-from services.trigger.store import cancellations, customers, events, invitations
+from services.trigger.store import cancellations, customers, events, invitations, restoring
 from services.trigger.store.decisions import DECIDED
 from services.trigger.store.rulebooks import Rulebooks
 from services.trigger.store.situation import Situation, look
-from services.trigger.tables import definition_copies
+from services.trigger.tables import definition_copies, positions
 from services.trigger.verdicts import CONSENT, Ledger, Moment, Outcome, Verdict
 from shared import crash
 from shared.auth import Access
@@ -26,6 +26,7 @@ from shared.contracts.events import Event
 from shared.contracts.messages import CustomerChanged, DefinitionChanged, ResponseChanged
 from shared.db import Database, Tx, wake
 from shared.definitions.store import save_copies
+from shared.positions import advance
 
 _REASON_CHARS = 500
 
@@ -47,7 +48,8 @@ class Handlers:
             books = await self.rulebooks.load(tx, situation.versions)
             fresh = await _claim(tx, batch, books)
             moment = moment_of(situation, self.access)
-            candidates = fold.meet(fresh, books, moment, new_id)
+            met = fold.meet(fresh, books, moment, new_id)
+            candidates = await _undecided(tx, met, situation)
             await _complete(
                 tx,
                 [c for c in candidates if c.trigger.reads_customer or c.trigger.reads_dimensions],
@@ -64,10 +66,11 @@ class Handlers:
             await cancellations.save(tx, cancelling, moment.now)
             await events.save_ledger(tx, before, ledger)
             made = await self._save(tx, candidates, moment)
+            await advance(tx, positions, batch)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
         count(
             (c.verdict for c in candidates),
-            no_trigger=len(fresh) - len({c.position for c in candidates}),
+            no_trigger=len(fresh) - len({c.position for c in met}),
         )
         ACCEPTED_TO_INVITED.labels().observe_since(each.occasion.arrived_at for each in made)
 
@@ -98,11 +101,6 @@ class Handlers:
             await invitations.stop_invitations(tx, refusing.intersection(changed))
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
 
-    async def bury_customer(self, received: Received[CustomerChanged], reason: str) -> None:
-        """Pass over a change that was given up: it stands among the dead letters and keeps nobody else waiting."""
-        async with self.database.begin() as tx:
-            await customers.save_position(tx, received)
-
     async def responses(self, batch: Sequence[Received[ResponseChanged]]) -> None:
         """An invitation that was answered says so, once."""
         answered = {
@@ -112,12 +110,14 @@ class Handlers:
         }
         async with self.database.begin() as tx:
             await invitations.answer_invitations(tx, answered)
+            await advance(tx, positions, batch)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
 
     async def definitions(self, batch: Sequence[Received[DefinitionChanged]]) -> None:
         """Keep copies of the surveys, journeys and units that triggers refer to."""
         async with self.database.begin() as tx:
             await save_copies(tx, definition_copies, batch, COPIED_KINDS)
+            await advance(tx, positions, batch)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
 
     async def _save(self, tx: Tx, candidates: Sequence[Candidate], moment: Moment) -> list[Made]:
@@ -186,6 +186,21 @@ def _seen_row(received: Received[Event], listening: Mapping[str, Any]) -> dict[s
         "type": event.type,
         "arrived_at": received.appended_at,
     }
+
+
+async def _undecided(tx: Tx, candidates: list[Candidate], situation: Situation) -> list[Candidate]:
+    """Without those that were decided before their event was read: an invitation that was restored stands for them."""
+    until = situation.restored_at
+    again = [c.occasion for c in candidates if until and c.occasion.arrived_at <= until]
+    if not again:
+        return candidates
+    known = await restoring.decided(tx, again)
+    return [
+        c
+        for c in candidates
+        if (c.occasion.workspace, c.occasion.event, c.occasion.source, c.occasion.trigger)
+        not in known
+    ]
 
 
 async def _complete(

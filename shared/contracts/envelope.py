@@ -63,6 +63,8 @@ class Received(NamedTuple, Generic[M]):
     message: M
     record: Record
     traceparent: str | None
+    told_at: datetime | None = None
+    """The owner's moment of a message of ours; events have one of their own."""
 
     @property
     def appended_at(self) -> datetime:
@@ -109,7 +111,7 @@ def decode_message(record: Record) -> Received[Message] | None:
         message = model.model_validate_json(bytes(envelope.data))
     except ValidationError as error:
         raise Undecodable(f"{envelope.type}: {_first_problem(error)}") from error
-    return Received(key.workspace, key.entity, message, record, envelope.traceparent)
+    return Received(key.workspace, key.entity, message, record, envelope.traceparent, envelope.time)
 
 
 def decode_lean(wanted: type[Message], record: Record) -> Received[Any] | None:

@@ -49,6 +49,12 @@ WRITERS: Final[dict[str, tuple[Topic, ...]]] = {
 }
 """Which service announces on which topic, dead letters aside; nobody says anything on `signals` yet."""
 
+SAID_AGAIN: Final[dict[str, tuple[Topic, ...]]] = {
+    service: tuple(topic for topic in topics if topic is not Topic.EVENTS)
+    for service, topics in WRITERS.items()
+}
+"""What each service reads of its own words, when its database may be older than they are. Events are not its own."""
+
 INLET_SERVICE: Final = "ingest"
 _DEAD_LETTERS: Final = ".dlq"
 _COMPACTED: Final = frozenset({Topic.CUSTOMERS, Topic.DEFINITIONS})

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -61,7 +61,7 @@ class Database:
     _reader: AsyncEngine
     _signals: dict[str, Signal] = field(default_factory=lambda: defaultdict(Signal))
     gate: str | None = "the schema of the database has not been checked yet"
-    """Why nothing may be read or written yet; None once the schema is known to fit this code."""
+    """Why nothing may be read or written yet; None once the database is known to fit this code and the log."""
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Tx]:
@@ -97,6 +97,10 @@ class Database:
         """A write transaction past the gate, for migrations and the schema check alone."""
         async with translated(), self._transaction() as tx:
             yield tx
+
+    def past_gate(self) -> "Database":
+        """The same database for who has to work before the gate is opened."""
+        return replace(self, gate=None)
 
     def _require_schema(self) -> None:
         if self.gate is not None:

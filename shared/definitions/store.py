@@ -1,6 +1,6 @@
 """Every SQL statement about definitions: those a service owns, and its copies of others'."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,9 @@ from shared.db import Json, Tx, Upsert, UtcDateTime, insert, load
 from shared.definitions.documents import Change, Definition, Kind, Wish
 from shared.errors import Unavailable
 from shared.outbox import announce
+
+_ANNOUNCED = ("kind", "id", "revision", "state", "document", "active_from", "changed_by")
+_NOTHING = {"revision": 0}
 
 
 def definitions_table(metadata: sa.MetaData) -> sa.Table:
@@ -172,6 +175,31 @@ async def save_copies(
     rows = [newest[key] for key in sorted(newest)]
     written = await insert(tx, table, rows, upsert=upsert, returning=("workspace", "kind"))
     return sorted({(row.workspace, row.kind) for row in written})
+
+
+async def restore_definitions(
+    tx: Tx, table: sa.Table, batch: Sequence[Received[Any]], kinds: Collection[str]
+) -> list[tuple[str, str, str]]:
+    """Take over again what a service announced of its own kinds, where that is newer than what it has stored; returns
+    workspace, kind and id of those. When it was put is not announced, but for the moment of the announcement."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for received in batch:
+        message = received.message
+        key = (received.workspace, message.kind, message.id)
+        if message.kind in kinds and message.revision > rows.get(key, _NOTHING)["revision"]:
+            rows[key] = {
+                "workspace": received.workspace,
+                "changed_at": received.appended_at,
+                **{name: getattr(message, name) for name in _ANNOUNCED},
+            }
+    upsert = Upsert(
+        ("workspace", "kind", "id"), replace=(*_ANNOUNCED[2:], "changed_at"), newer="revision"
+    )
+    returning = ("workspace", "kind", "id")
+    written = await insert(
+        tx, table, [rows[key] for key in sorted(rows)], upsert=upsert, returning=returning
+    )
+    return [(row.workspace, row.kind, row.id) for row in written]
 
 
 def _place(row: Mapping[str, Any]) -> tuple[str, str, str]:

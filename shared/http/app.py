@@ -23,9 +23,11 @@ VERSION = "0.1.0"
 
 @dataclass
 class Health:
-    """Live is that the event loop turns; ready is started and not draining."""
+    """Live is that the event loop turns; ready is started, done with comparing the database with the log, and not
+    draining. A dependency that is away ends the comparing."""
 
     started: bool = False
+    comparing: bool = False
     draining: bool = False
 
 
@@ -87,7 +89,7 @@ def health_routes(health: Health) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> JSONResponse:
-        if health.started and not health.draining:
+        if health.started and not health.comparing and not health.draining:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "draining" if health.draining else "starting"}, 503)
 

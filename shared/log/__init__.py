@@ -64,8 +64,9 @@ class Lag:
 class Producer(Protocol):
     """Appends records; many concurrent sends share batches."""
 
-    async def send(self, records: Sequence[Outgoing]) -> None:
-        """Return once every record is durable (acks=all), in order per partition.
+    async def send(self, records: Sequence[Outgoing]) -> Mapping[TopicPartition, int]:
+        """Return once every record is durable (acks=all), in order per partition: where each partition that the log
+        told of goes on after them.
 
         Raises `Unavailable` when that is not known in time (a record may still land later) and
         `Refused` when one record can never be taken (records before and after it may have landed).
@@ -73,7 +74,7 @@ class Producer(Protocol):
 
 
 class Consumer(Protocol):
-    """One member of a consumer group."""
+    """One member of a consumer group; it joins with its first fetch."""
 
     in_flight: InFlight
     """Entered by the loop while it handles a partition's records; a rebalance waits for it."""
@@ -138,7 +139,7 @@ class Log(Protocol):
         """The first offset of each partition that was appended at that moment or later, else its end."""
 
     async def move(self, group: str, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Have a group go on from there, whatever it has committed. Raises `Unavailable`, and so it does while the
+        """Have a group go on from there, whatever it has committed. Raises `Unavailable`, and `GroupInUse` while the
         group has a member, which would not notice."""
 
 

@@ -6,7 +6,7 @@ bisected to the one record, which is tried alone and then given up.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -40,6 +40,9 @@ class Read(NamedTuple):
     error: Exception | None = None
 
 
+Note = Callable[[Mapping[TopicPartition, int]], Awaitable[None]]
+"""Notes in the database where partitions go on, past records that left nothing else there."""
+
 ReadByPartition = Mapping[TopicPartition, Sequence[Read]]
 """What was fetched of one topic."""
 
@@ -71,7 +74,11 @@ class Handling:
         status: LoopStatus,
         patience: Patience,
         giving_up: GivingUp,
+        note: Note,
     ) -> None:
+        self._note_positions = note
+        self._passed: dict[TopicPartition, int] = {}
+        """Where each partition goes on after the last of its records that no handler has noted."""
         self._service = service
         self._consumer = consumer
         self._status = status
@@ -99,6 +106,9 @@ class Handling:
             log.info("handled_apart", service=self._service, reason=_told(error))
             return False
         self._giving_up.all_is_well(read)
+        for at, some in read.items():
+            if some[-1].received is None:
+                self._pass(at, some[-1].record)
         with suppress(GaveUp):
             await self._commit({at: some[-1].record.offset + 1 for at, some in read.items()})
         (topic,) = {partition.topic for partition in read}
@@ -132,8 +142,14 @@ class Handling:
         if records:
             BATCH_SIZE.labels(self._service, topic).observe(records)
 
+    def _pass(self, at: TopicPartition, record: Record) -> None:
+        """Remember that the group passes a record that no handler has noted."""
+        self._passed[at] = max(self._passed.get(at, 0), record.offset + 1)
+
     async def _commit(self, ends: Mapping[TopicPartition, int]) -> None:
-        """Store how far each partition is done."""
+        """Store how far each partition is done; the database must never be behind what the group has passed."""
+        if passed := {at: end for at, end in ends.items() if self._passed.pop(at, None) == end}:
+            await self._patience.persist(passed, lambda: self._note_positions(passed))
         crash.point(crash.Point.WORKER_AFTER_COMMIT)
         await self._patience.persist(ends, lambda: self._consumer.commit(ends))
 
@@ -151,6 +167,7 @@ class Handling:
             else:
                 self._giving_up.unreadable.pop(partition, None)
                 if received is None:
+                    self._pass(partition, record)
                     RECORDS_SKIPPED.labels(self._service, partition.topic).inc()
                 else:
                     readable.append(received)
@@ -167,6 +184,7 @@ class Handling:
         row = self._giving_up.unreadable[partition]
         try:
             await self._giving_up.give_up(partition, record, f"undecodable: {reason}", row)
+            self._pass(partition, record)
         except GaveUp as gave_up:
             if gave_up.end is None:
                 raise
@@ -225,6 +243,7 @@ class Handling:
             await self._note(partition, received, reason, subscription.bury)
         row = self._giving_up.failed[partition]
         await self._giving_up.give_up(partition, received.record, reason, row)
+        self._pass(partition, received.record)
 
     async def _note(
         self, partition: TopicPartition, received: Received[Any], reason: str, bury: Bury

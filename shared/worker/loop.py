@@ -10,6 +10,7 @@ from shared.telemetry import traced
 from shared.worker.giving_up import GivingUp
 from shared.worker.handling import (
     Handling,
+    Note,
     Read,
     ReadByPartition,
     measure_from_zero,
@@ -39,6 +40,7 @@ class Worker:
         consumer: Consumer,
         producer: Producer,
         subscriptions: Mapping[str, Subscription],
+        note: Note,
         *,
         max_records: int = 1_000,
         poison_limit: int = 100,
@@ -51,7 +53,9 @@ class Worker:
         self._giving_up = GivingUp(
             service, consumer, producer, self.status, self._patience, poison_limit
         )
-        self._handling = Handling(service, consumer, self.status, self._patience, self._giving_up)
+        self._handling = Handling(
+            service, consumer, self.status, self._patience, self._giving_up, note
+        )
         for topic in subscriptions:
             measure_from_zero(service, topic)
         self._turns = asyncio.Semaphore(_AT_ONCE)

@@ -33,7 +33,7 @@ class Patience:
         self._status = status
 
     async def persist(
-        self, partitions: Collection[TopicPartition], act: Callable[[], Awaitable[None]]
+        self, partitions: Collection[TopicPartition], act: Callable[[], Awaitable[object]]
     ) -> None:
         """Do it until no dependency is away. Raises `GaveUp` once a partition is taken or the process stops."""
         attempt = 0

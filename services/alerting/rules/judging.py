@@ -152,6 +152,8 @@ def _judged(
     new_id: Callable[[], str],
 ) -> tuple[Alert | None, Announcement | None]:
     """The alert of one rule after one revision, and what is to be said of it."""
+    if old is not None and seen.response.revision <= old.revision:
+        return None, None  # an alert that was restored has been told of this one
     state = _state(seen, rule, old)
     if old is None:
         if state is None or rule is None:
@@ -178,6 +180,22 @@ def _raised(seen: Seen, rule: Rule, at: datetime, id: str) -> Alert:
         sequence=1,
         severity=rule.severity,
         raised_at=at,
+        changed_at=at,
+    )
+
+
+def restored(workspace: str, message: AlertRaised, at: datetime, rule: Rule | None) -> Alert:
+    """The alert that was announced so, as far as that tells."""
+    return Alert(
+        workspace=workspace,
+        id=message.id,
+        rule=message.rule,
+        response=message.response,
+        revision=message.response.revision,
+        state="withdrawn" if isinstance(message, AlertWithdrawn) else "raised",
+        sequence=message.revision,
+        severity=rule.severity if rule else "normal",
+        raised_at=message.raised_at,
         changed_at=at,
     )
 
@@ -211,14 +229,14 @@ def type_of(announced: str) -> str:
     return announced.removeprefix("afterword.")
 
 
-def body_of(announcement: Announcement, at: datetime) -> dict[str, Any]:
+def body_of(announcement: Announcement) -> dict[str, Any]:
     """The body of the deliveries of an announcement, as plain JSON values."""
     alert = announcement.alert
     whole = alert.response.model_dump(mode="json", exclude_none=True)
     joined = {name: whole.pop(name, None) for name in ("customer", "transaction", "dimensions")}
     return {
         "type": announcement.type,
-        "timestamp": at.isoformat(),
+        "timestamp": alert.changed_at.isoformat(),
         "data": {
             "alert": {
                 "id": alert.id,

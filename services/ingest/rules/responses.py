@@ -148,6 +148,36 @@ def own_transaction(id: str, data: Mapping[str, Any]) -> Transaction | None:
     return Transaction(source=OWN_SOURCE, id=id, type=OWN_TYPE, data=dict(data))
 
 
+def restored(workspace: str, message: ResponseChanged, by: str) -> Response:
+    """The response that was announced so; when it was taken in, and of which body, is not known any more."""
+    return Response(
+        workspace=workspace,
+        id=message.id,
+        revision=message.revision,
+        state=message.state,
+        survey=message.survey,
+        survey_version=message.survey_version,
+        invitation=message.invitation,
+        locale=message.locale,
+        answers=message.answers,
+        joined=Joined(
+            trigger=message.trigger,
+            channel=message.channel,
+            journey=message.journey,
+            touchpoint=message.touchpoint,
+            customer=message.customer,
+            transaction=message.transaction,
+            dimensions=message.dimensions,
+        ),
+        day=message.day,
+        submitted_at=message.submitted_at,
+        created_at=message.submitted_at,
+        changed_at=message.changed_at,
+        changed_by=by,
+        fingerprint=None,
+    )
+
+
 def editable(response: Response, window: timedelta, at: datetime) -> bool:
     """Whether the answers may still be changed."""
     return response.state != "deleted" and at < response.created_at + window

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from services.ingest.rules.customers import Customer, Profile, Write, erase, write
 from services.ingest.tables import customers, outbox
+from shared.contracts.envelope import Received
 from shared.contracts.keys import Key
 from shared.contracts.messages import CustomerChanged
 from shared.db import Tx, Upsert, insert, load, lock, now
@@ -24,6 +25,7 @@ _FIELDS = (
     "changed_at",
     "changed_by",
 )
+_NEWER = Upsert(("workspace", "id"), replace=_FIELDS, newer="revision")
 
 
 async def get_customer(tx: Tx, workspace: str, id: str) -> Customer | None:
@@ -66,6 +68,19 @@ async def erase_customer(tx: Tx, workspace: str, id: str, *, by: str) -> bool:
     return True
 
 
+async def restore(tx: Tx, batch: Sequence[Received[Any]], *, by: str) -> int:
+    """Take over again what was announced, where it is newer than what is stored; returns of how many customers."""
+    newest: dict[tuple[str, str], Any] = {}
+    for received in batch:
+        key = (received.workspace, received.message.id)
+        if key not in newest or newest[key].revision < received.message.revision:
+            newest[key] = received.message
+    rows = [
+        _row(workspace, _announced(newest[workspace, id], by)) for workspace, id in sorted(newest)
+    ]
+    return len(await insert(tx, customers, rows, upsert=_NEWER, returning=("id",)))
+
+
 async def _locked(tx: Tx, workspace: str, ids: Sequence[str]) -> dict[str, Customer]:
     keys = [(workspace, id) for id in sorted(ids)]
     await lock(tx, customers, keys)
@@ -83,8 +98,7 @@ async def _save(tx: Tx, workspace: str, changed: Sequence[Customer]) -> None:
     if not changed:
         return
     rows = [_row(workspace, customer) for customer in sorted(changed, key=lambda each: each.id)]
-    upsert = Upsert(("workspace", "id"), replace=_FIELDS, newer="revision")
-    await insert(tx, customers, rows, upsert=upsert)
+    await insert(tx, customers, rows, upsert=_NEWER)
     announcements = [(Key(workspace, each.id), _message(each)) for each in changed]
     await announce(tx, outbox, "ingest", changed[0].changed_at, announcements)
 
@@ -104,6 +118,13 @@ def _row(workspace: str, customer: Customer) -> dict[str, Any]:
         "changed_at": customer.changed_at,
         "changed_by": customer.changed_by,
     }
+
+
+def _announced(message: CustomerChanged, by: str) -> Customer:
+    told = message.model_dump(include=set(Profile.__dataclass_fields__))
+    return Customer(
+        message.id, message.revision, message.state, Profile(**told), message.changed_at, by
+    )
 
 
 def _message(customer: Customer) -> CustomerChanged:

@@ -12,6 +12,7 @@ from services.ingest.rules import responses as rules
 from services.ingest.rules.responses import Answered, Closed, Joined, Response, Standing
 from services.ingest.store import invitations
 from services.ingest.tables import outbox, responses
+from shared.contracts.envelope import Received
 from shared.contracts.values import Answer
 from shared.data_scope import View, dimensions_in
 from shared.db import Tx, Upsert, insert, load, now
@@ -85,6 +86,19 @@ async def save(
     rows = [_row(response) for response in changed]
     await insert(tx, responses, rows, upsert=Upsert(("workspace", "id"), replace=_CHANGING))
     await _announce(tx, changed, traceparents)
+
+
+async def restore(tx: Tx, batch: Sequence[Received[Any]], *, by: str) -> int:
+    """Take over again what was announced, where it is newer than what is stored; returns how many responses."""
+    newest: dict[tuple[str, str], Response] = {}
+    for received in batch:
+        response = rules.restored(received.workspace, received.message, by)
+        key = (response.workspace, response.id)
+        if key not in newest or newest[key].revision < response.revision:
+            newest[key] = response
+    rows = [_row(newest[key]) for key in sorted(newest)]
+    upsert = Upsert(("workspace", "id"), replace=_CHANGING, newer="revision")
+    return len(await insert(tx, responses, rows, upsert=upsert, returning=("id",)))
 
 
 async def get_response(tx: Tx, workspace: str, id: str, *, lock: bool = False) -> Response | None:

@@ -12,6 +12,7 @@ from shared.contracts.envelope import Received
 from shared.contracts.messages import CustomerChanged
 from shared.contracts.topics import Topic
 from shared.db import Prepared, Tx, Upsert, insert, load
+from shared.positions import advance
 
 LONGEST_LAG: Final = timedelta(seconds=30)
 """Nothing is released while our copy is further behind than this: a stop among the unread would be missed."""
@@ -48,15 +49,8 @@ async def save_customers(tx: Tx, batch: Sequence[Received[CustomerChanged]]) -> 
     ]
     upsert = Upsert(("workspace", "id"), replace=("revision", "document"), newer="revision")
     written = await insert(tx, customers, rows, upsert=upsert, returning=("workspace", "id"))
-    await _save_positions(tx, {received.record.at: received for received in batch}.values())
+    await advance(tx, positions, batch)
     return [(row.workspace, row.id) for row in written]
-
-
-async def load_positions(tx: Tx, topic: Topic) -> dict[int, int]:
-    """The next offset to read of each partition, by what this database holds."""
-    p = positions.c
-    rows = await tx.execute(sa.select(p.partition, p.next_offset).where(p.topic == topic))
-    return {row.partition: row.next_offset for row in rows}
 
 
 async def save_freshness(tx: Tx, topic: Topic, read_up_to: datetime) -> None:
@@ -71,25 +65,3 @@ async def is_fresh(tx: Tx, now: datetime) -> bool:
     """Whether the customers have been read up to 30 s ago or later; never before the first full read."""
     rows = await _READ_UP_TO.rows(tx)
     return bool(rows) and now - rows[0].read_up_to <= LONGEST_LAG
-
-
-async def save_position(tx: Tx, last: Received[CustomerChanged]) -> None:
-    """Note that the partition was read up to this record, itself included."""
-    await _save_positions(tx, [last])
-
-
-async def _save_positions(tx: Tx, lasts: Iterable[Received[CustomerChanged]]) -> None:
-    """Note up to which record, itself included, each partition was read; one record for each."""
-    rows = [
-        {
-            "topic": last.record.topic,
-            "partition": last.record.partition,
-            "next_offset": last.record.offset + 1,
-            "appended_at": last.appended_at,
-        }
-        for last in sorted(lasts, key=lambda last: last.record.partition)
-    ]
-    upsert = Upsert(
-        ("topic", "partition"), replace=("next_offset", "appended_at"), newer="next_offset"
-    )
-    await insert(tx, positions, rows, upsert=upsert)

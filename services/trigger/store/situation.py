@@ -14,17 +14,19 @@ from shared.db import Prepared, Tx, UtcDateTime, among
 
 Version = tuple[int, int]
 """The sums of the revisions of a workspace's definitions and of its copies; every change raises one of them."""
-_OWN, _COPIED, _READ, _NOW = range(4)
+_OWN, _COPIED, _READ, _RESTORED, _NOW = range(5)
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """The database's clock, whether the customers have been read up to it, give or take 30 s, and the versions of
-    the definitions by workspace."""
+    the definitions by workspace. Invitations may stand here before their events were read where these arrived before
+    `restored_at`."""
 
     now: datetime
     fresh: bool
     versions: Mapping[str, Version]
+    restored_at: datetime | None = None
 
 
 async def look(tx: Tx, workspaces: Collection[str]) -> Situation:
@@ -32,18 +34,20 @@ async def look(tx: Tx, workspaces: Collection[str]) -> Situation:
     sqlite = tx.dialect.name == "sqlite"
     rows = await (_WITHOUT_CLOCK if sqlite else _WITH_CLOCK).rows(tx, workspaces=list(workspaces))
     at = datetime.now(UTC)
-    read_up_to = None
+    read_up_to = restored_at = None
     versions: dict[str, Version] = dict.fromkeys(workspaces, (0, 0))
     for what, workspace, version, moment in rows:
         if what == _NOW:
             at = moment
         elif what == _READ:
             read_up_to = moment
+        elif what == _RESTORED:
+            restored_at = moment
         else:
             own, copied = versions[workspace]
             versions[workspace] = (int(version), copied) if what == _OWN else (own, int(version))
     fresh = read_up_to is not None and at - read_up_to <= LONGEST_LAG
-    return Situation(at, fresh, versions)
+    return Situation(at, fresh, versions, restored_at)
 
 
 def _revisions(what: int, table: sa.Table) -> sa.Select[Any]:
@@ -66,12 +70,17 @@ def _moment(what: int, at: sa.ColumnElement[Any]) -> sa.Select[Any]:
     )
 
 
+def _up_to(what: int, topic: Topic) -> sa.Select[Any]:
+    return _moment(what, freshness.c.read_up_to).where(
+        freshness.c.topic == sa.literal_column(f"'{topic}'")
+    )
+
+
 _PARTS = (
     _revisions(_OWN, definitions),
     _revisions(_COPIED, definition_copies),
-    _moment(_READ, freshness.c.read_up_to).where(
-        freshness.c.topic == sa.literal_column(f"'{Topic.CUSTOMERS}'")
-    ),
+    _up_to(_READ, Topic.CUSTOMERS),
+    _up_to(_RESTORED, Topic.INVITATIONS),
 )
 _WITHOUT_CLOCK = Prepared(sa.union_all(*_PARTS))
 _WITH_CLOCK = Prepared(sa.union_all(*_PARTS, _moment(_NOW, sa.func.clock_timestamp())))

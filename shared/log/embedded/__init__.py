@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from shared.contracts.partitioner import partition_of
-from shared.errors import StartupError, Unavailable
+from shared.errors import GroupInUse, StartupError, Unavailable
 from shared.log import Consumer, Lag, Outgoing, Producer, Record, TopicPartition, TopicSpec
 from shared.log.embedded.groups import Groups
 from shared.log.embedded.lock import hold_directory
@@ -103,7 +103,7 @@ class EmbeddedLog:
 
     async def move(self, group: str, next_offsets: Mapping[TopicPartition, int]) -> None:
         if self._groups.has_members(group):
-            raise Unavailable(f"group {group} has members: stop the service")
+            raise GroupInUse(f"group {group} has members: stop the service")
         await self._storage.commit(group, next_offsets)
 
 
@@ -113,9 +113,9 @@ class EmbeddedProducer:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    async def send(self, records: Sequence[Outgoing]) -> None:
+    async def send(self, records: Sequence[Outgoing]) -> Mapping[TopicPartition, int]:
         if not records:
-            return
+            return {}
         refuse_oversized(records)
         by_partition: dict[TopicPartition, list[Outgoing]] = {}
         for record in records:
@@ -124,7 +124,7 @@ class EmbeddedProducer:
                 raise Unavailable(f"no such topic: {record.topic}; create the topics first")
             at = TopicPartition(record.topic, partition_of(record.key, spec.partitions))
             by_partition.setdefault(at, []).append(record)
-        await self._storage.append(by_partition)
+        return await self._storage.append(by_partition)
 
 
 def _parse(url: str) -> tuple[Path, float]:

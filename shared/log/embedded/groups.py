@@ -1,7 +1,7 @@
 """Consumer groups of the embedded log: who reads which partition, and how it changes hands."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -16,7 +16,14 @@ LET_GO_SECONDS = 20.0
 class EmbeddedConsumer:
     """Implements `Consumer`; what it owns is decided by its group."""
 
-    def __init__(self, storage: Storage, group: str, topics: Sequence[str]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        group: str,
+        topics: Sequence[str],
+        join: Callable[["EmbeddedConsumer"], None],
+    ) -> None:
+        self._join: Callable[[EmbeddedConsumer], None] | None = join
         self.in_flight = InFlight()
         self.group = group
         self.topics = tuple(topics)
@@ -36,6 +43,9 @@ class EmbeddedConsumer:
         without: Collection[TopicPartition] = (),
     ) -> Mapping[TopicPartition, Sequence[Record]]:
         self._storage.partitions(self.topics)
+        if self._join is not None:
+            join, self._join = self._join, None
+            join(self)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while True:
             self.changed.clear()
@@ -55,7 +65,7 @@ class EmbeddedConsumer:
         return frozenset(self._positions)
 
     def joined(self) -> bool:
-        return True
+        return self._join is None
 
     async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         # Taken while the partition is being let go, as Kafka does; refused once it may have a new owner.
@@ -245,12 +255,13 @@ class Groups:
         self._groups: dict[str, _Group] = {}
 
     def join(self, group: str, topics: Sequence[str]) -> EmbeddedConsumer:
-        member = EmbeddedConsumer(self._storage, group, topics)
-        self._groups.setdefault(group, _Group(self._storage)).join(member)
-        return member
+        """A member that is one from its first fetch on."""
+        joined = self._groups.setdefault(group, _Group(self._storage))
+        return EmbeddedConsumer(self._storage, group, topics, joined.join)
 
     def leave(self, member: EmbeddedConsumer) -> None:
-        self._groups[member.group].leave(member)
+        if member.joined():
+            self._groups[member.group].leave(member)
 
     def has_members(self, group: str) -> bool:
         """Whether anybody reads for the group."""

@@ -109,8 +109,13 @@ class Storage:
     def stop_waking(self, event: asyncio.Event) -> None:
         self._waiting.discard(event)
 
-    async def append(self, records: Mapping[TopicPartition, Sequence[Outgoing]]) -> None:
-        await self._writer.do(lambda connection: self._append(connection, records), self._show)
+    async def append(
+        self, records: Mapping[TopicPartition, Sequence[Outgoing]]
+    ) -> Mapping[TopicPartition, int]:
+        """Where each partition goes on after them."""
+        return await self._writer.do(
+            lambda connection: self._append(connection, records), self._show
+        )
 
     def _show(self, nexts: dict[TopicPartition, int]) -> None:
         self._visible.update(nexts)

@@ -32,7 +32,7 @@ REQUEST_SECONDS = REBALANCE_SECONDS + 10
 
 
 class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  # untyped library
-    """Implements `Consumer`; connects, joins and recovers in the background."""
+    """Implements `Consumer`; connects, joins and recovers in the background, from its first fetch on."""
 
     def __init__(self, settings: KafkaSettings, group: str, topics: Sequence[str]) -> None:
         self.in_flight = InFlight()
@@ -51,7 +51,6 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
         cls, settings: KafkaSettings, group: str, topics: Sequence[str]
     ) -> AsyncIterator["KafkaConsumer"]:
         consumer = cls(settings, group, topics)
-        consumer._connection.begin()
         try:
             yield consumer
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import aiokafka
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, UnknownMemberIdError
 
-from shared.errors import Unavailable
+from shared.errors import GroupInUse, Unavailable
 from shared.log import TopicPartition
 from shared.log.kafka.settings import CALL_SECONDS, KafkaSettings, unavailable
 
@@ -31,7 +31,7 @@ async def move(
         if isinstance(
             error.__cause__, CommitFailedError | UnknownMemberIdError | IllegalGenerationError
         ):
-            raise Unavailable(
+            raise GroupInUse(
                 f"group {group} has members: stop the service, and wait until they are gone"
             ) from error
         raise

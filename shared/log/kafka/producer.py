@@ -7,7 +7,7 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
@@ -23,7 +23,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.contracts.partitioner import partition_of
 from shared.errors import Refused, Unavailable
-from shared.log import Outgoing
+from shared.log import Outgoing, TopicPartition
 from shared.log.kafka.connecting import Connection
 from shared.log.kafka.settings import KafkaSettings, reason, unavailable
 from shared.log.limits import refuse_oversized
@@ -47,19 +47,22 @@ _NEVER_TAKEN = (
 class _Send:
     """One call of `send`: how many of its records have not landed, and the future that its caller awaits."""
 
-    __slots__ = ("deadline", "done", "failure", "left")
+    __slots__ = ("deadline", "done", "ends", "failure", "left")
 
-    def __init__(self, records: int, deadline: float, done: asyncio.Future[None]) -> None:
+    def __init__(
+        self, records: int, deadline: float, done: "asyncio.Future[dict[TopicPartition, int]]"
+    ) -> None:
         self.left = records
         self.deadline = deadline
         self.done = done
+        self.ends: dict[TopicPartition, int] = {}
         self.failure: Exception | None = None
 
     def landed(self) -> None:
         self.left -= 1
         if self.left == 0 and not self.done.done():
             if self.failure is None:
-                self.done.set_result(None)
+                self.done.set_result(self.ends)
             else:
                 self.done.set_exception(self.failure)
 
@@ -76,11 +79,10 @@ _Waiting: TypeAlias = tuple[_Send, int, Outgoing]
 class _Lane:
     """One partition: what waits for it, and the task that has a batch of it under way."""
 
-    __slots__ = ("partition", "task", "topic", "waiting")
+    __slots__ = ("at", "task", "waiting")
 
-    def __init__(self, topic: str, partition: int) -> None:
-        self.topic = topic
-        self.partition = partition
+    def __init__(self, at: TopicPartition) -> None:
+        self.at = at
         self.waiting: deque[_Waiting] = deque()
         self.task: asyncio.Task[None] | None = None
 
@@ -115,9 +117,9 @@ class KafkaProducer:
         finally:
             await producer._close()
 
-    async def send(self, records: Sequence[Outgoing]) -> None:
+    async def send(self, records: Sequence[Outgoing]) -> Mapping[TopicPartition, int]:
         if not records:
-            return
+            return {}
         refuse_oversized(records)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.send_timeout_seconds
@@ -134,12 +136,12 @@ class KafkaProducer:
                 self._ready[lane] = None
         self._expect(send)
         self._depart()
-        await send.done
+        return await send.done
 
     async def _lanes_of(self, topic: str, deadline: float) -> list[_Lane]:
         count = await self._partitions(topic, deadline)
         lanes = self._lanes.setdefault(topic, [])
-        lanes += [_Lane(topic, partition) for partition in range(len(lanes), count)]
+        lanes += [_Lane(TopicPartition(topic, partition)) for partition in range(len(lanes), count)]
         known = self._known[topic] = lanes[:count]
         return known
 
@@ -237,20 +239,25 @@ class KafkaProducer:
         lane: _Lane,
         taken: Sequence[_Waiting],
     ) -> None:
-        topic = self._settings.there(lane.topic)
+        topic = self._settings.there(lane.at.topic)
         try:
-            await (await client.send_batch(batch, topic, partition=lane.partition))
+            landed = await (await client.send_batch(batch, topic, partition=lane.at.partition))
         except _NEVER_TAKEN as error:
             # The refused batch has used up sequence numbers: this client's next one would be out of order.
             self._connection.replace(client)
             await self._bisect(lane, taken, error)
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             self._connection.replace(client)
-            failure = Unavailable(f"Kafka did not take records for {lane.topic}: {reason(error)}")
+            failure = Unavailable(
+                f"Kafka did not take records for {lane.at.topic}: {reason(error)}"
+            )
             for send, _, _ in taken:
                 send.failed(failure)
         else:
+            end = landed.offset + len(taken)
             for send, _, _ in taken:
+                if landed.offset >= 0:  # a batch that was sent twice has none
+                    send.ends[lane.at] = end
                 send.landed()
 
     async def _bisect(self, lane: _Lane, taken: Sequence[_Waiting], error: KafkaError) -> None:

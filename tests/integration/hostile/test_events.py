@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from services.cli.dev import open_embedded, prepare
-from shared.http.serve import Work
 from tests.e2e import scenario
 from tests.integration.hostile.house import URL
+from tests.support import working
 
 TIMES = 10_000
 BATCH = 1_000
@@ -21,23 +21,16 @@ BATCH = 1_000
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """The whole system with its loops running, and a key to it."""
     keys = prepare(tmp_path / "data", {"acme": {}})
-    async with open_embedded(tmp_path / "data", URL) as system:
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for service in system.services:
-                for work in service.work:
-                    group.create_task(_finish(work, stop))
-            async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(app=system.origin),
-                base_url=URL,
-                headers={"authorization": f"Bearer {keys['acme']}"},
-            ) as opened:
-                yield opened
-            stop.set()
-
-
-async def _finish(work: Work, stop: asyncio.Event) -> None:
-    await work(stop)
+    async with (
+        open_embedded(tmp_path / "data", URL) as system,
+        working(*system.services),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=system.origin),
+            base_url=URL,
+            headers={"authorization": f"Bearer {keys['acme']}"},
+        ) as opened,
+    ):
+        yield opened
 
 
 async def test_ten_thousand_times_the_same_event_ask_once(client: httpx.AsyncClient) -> None:

@@ -1,8 +1,7 @@
 """A migrated ingest service on either database, with a real log and an inlet for each workspace."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from services.ingest.settings import Settings
 from shared.auth import Access
 from shared.contracts.topics import PARTITIONS, topic_specs
 from shared.db import Database, open_database
-from shared.http.serve import Service, Work
+from shared.http.serve import Service
 from shared.log import Log, Record, TopicPartition
 from shared.log.opening import open_log
-from tests.support import TOKEN_KEYS, write_access
+from tests.support import TOKEN_KEYS, working, write_access
 
 
 @dataclass
@@ -39,17 +38,9 @@ class Ingest:
         headers = {"authorization": f"Bearer {self.keys[workspace]}"} | parts.pop("headers", {})
         return await self.client.request(method, path, headers=headers, **parts)
 
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    def working(self) -> AbstractAsyncContextManager[None]:
         """Run the service's loops, as `serve` does."""
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for work in self.service.work:
-                group.create_task(_running(work, stop))
-            try:
-                yield
-            finally:
-                stop.set()
+        return working(self.service)
 
     async def records(self, topic: str) -> list[Record]:
         """All records of a topic, partition by partition."""
@@ -57,10 +48,6 @@ class Ingest:
         for partition in range(PARTITIONS):
             found += await self.log.read(TopicPartition(topic, partition), 0, max_records=10_000)
         return found
-
-
-async def _running(work: Work, stop: asyncio.Event) -> None:
-    await work(stop)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -252,12 +252,12 @@ class Held:
     waiting: int = 0
     failure: Exception | None = None
 
-    async def send(self, records: Sequence[Outgoing]) -> None:
+    async def send(self, records: Sequence[Outgoing]) -> Mapping[TopicPartition, int]:
         if self.failure:
             raise self.failure
         self.waiting += 1
         await self.go.wait()
-        await self.inner.send(records)
+        return await self.inner.send(records)
 
 
 @pytest.mark.parametrize(

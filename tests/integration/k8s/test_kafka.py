@@ -7,7 +7,7 @@ import pytest
 
 from services.cli import strimzi
 from services.cli.paths import SERVICES
-from shared.contracts.topics import READERS, WRITERS, dead_letter_topic, topic_specs
+from shared.contracts.topics import READERS, SAID_AGAIN, WRITERS, dead_letter_topic, topic_specs
 from tests.integration.k8s.conftest import K8S, Build, Built, compose
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -82,9 +82,10 @@ def test_what_holds_data_is_never_pruned(kafka: Built) -> None:
 def test_a_service_may_do_what_it_does_and_no_more(kafka: Built, service: str) -> None:
     dead = {dead_letter_topic(topic, service) for topic in READERS[service]}
     expected: dict[tuple[str, str], set[str]] = {("group", service): {"Read"}}
-    for topic in {*READERS[service], *WRITERS[service], *dead}:
+    read = {*READERS[service], *SAID_AGAIN[service], *dead}
+    for topic in {*read, *WRITERS[service]}:
         operations = expected.setdefault(("topic", str(topic)), set())
-        if topic in READERS[service] or topic in dead:
+        if topic in read:
             operations.add("Read")
         if topic in WRITERS[service] or topic in dead:
             operations.add("Write")

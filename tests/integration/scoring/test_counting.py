@@ -14,9 +14,8 @@ from shared.contracts.envelope import Received, encode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import ResponseChanged
 from shared.errors import Unavailable
-from shared.http.serve import Work
 from tests.integration.scoring.conftest import Scoring
-from tests.support import eventually, statements_seen
+from tests.support import eventually, statements_seen, working
 from tests.unit.scoring.responses import (
     AT,
     chose,
@@ -191,12 +190,12 @@ async def test_a_dimension_that_came_with_a_batch_that_failed_is_noted_when_it_s
     assert (await scoring.scores(kind="nps", by="shop"))[0]["group"] == {"shop": "a"}
 
 
-async def test_a_response_that_comes_alone_takes_four_statements(scoring: Scoring) -> None:
-    """Who counts what, the fact, its answers, the cells: each is a trip that its score waits for."""
+async def test_a_response_that_comes_alone_takes_five_statements(scoring: Scoring) -> None:
+    """Who counts what, the fact, its answers, the cells, the position: each is a trip that its score waits for."""
     await told(scoring, response("first", nps(9), dimensions=paths(org="cn/1")))
     with statements_seen() as statements:
         await told(scoring, response("next", nps(9), chose("a"), dimensions=paths(org="cn/2")))
-    assert len([sql for sql in statements if not sql.startswith("BEGIN")]) == 4, statements
+    assert len([sql for sql in statements if not sql.startswith("BEGIN")]) == 5, statements
 
 
 async def test_workspaces_do_not_see_each_other(scoring: Scoring) -> None:
@@ -218,10 +217,7 @@ async def test_workspaces_do_not_see_each_other(scoring: Scoring) -> None:
 
 async def test_a_response_travels_from_the_log_to_a_score(scoring: Scoring) -> None:
     """The loop of the service itself: a good record is counted, one off its scale is a dead letter."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        for work in scoring.service.work:
-            group.create_task(run(work, stop))
+    async with working(scoring.service):
         records = [
             encode_message(
                 Key("acme", f"customer-{id}"),
@@ -247,11 +243,6 @@ async def test_a_response_travels_from_the_log_to_a_score(scoring: Scoring) -> N
         await eventually(counted, what="the score")
         [letter] = await eventually(buried, what="the dead letter")
         assert "recommend: 99 is not a whole number from 0 to 10" in letter["reason"]
-        stop.set()
-
-
-async def run(work: Work, stop: asyncio.Event) -> None:
-    await work(stop)
 
 
 async def test_the_tables_are_those_of_the_migrations(scoring: Scoring) -> None:

@@ -15,6 +15,7 @@ from shared.errors import Refused, Unavailable
 from shared.leases import Lease, lease_table
 from shared.log import Outgoing, Record
 from shared.outbox import Relay, announce, measure, outbox_table
+from shared.positions import positions_table
 from tests.fakes import FakeProducer
 from tests.integration.shared.probe import open_probe
 from tests.support import eventually
@@ -22,6 +23,7 @@ from tests.support import eventually
 metadata = sa.MetaData()
 outbox = outbox_table(metadata)
 leases = lease_table(metadata)
+positions = positions_table(metadata)
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
 
@@ -32,7 +34,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 def relay(database: Database, producer: FakeProducer) -> Relay:
-    return Relay(database, outbox, Lease(database, leases, "outbox", seconds=1.0), producer)
+    lease = Lease(database, leases, "outbox", seconds=1.0)
+    return Relay(database, outbox, positions, lease, producer)
 
 
 async def change(database: Database, customer: str, *revisions: int) -> None:

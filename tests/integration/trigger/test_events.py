@@ -9,6 +9,7 @@ import pytest
 
 from services.trigger.explanations import why
 from shared.auth import Access
+from shared.contracts.topics import Topic
 from shared.errors import Unavailable
 from tests.integration.trigger.conftest import Bench, open_bench
 
@@ -274,7 +275,9 @@ async def test_an_older_state_of_a_customer_changes_nothing(bench: Bench) -> Non
     await bench.handlers.customers([newer, older])
     await bench.handlers.customers([older])
     await bench.handlers.customers([newer])
-    assert [row.next_offset for row in await bench.rows("positions")] == [older.record.offset + 1]
+    assert [
+        row.next_offset for row in await bench.rows("positions") if row.topic == Topic.CUSTOMERS
+    ] == [older.record.offset + 1]
     await bench.trigger()
     await bench.handlers.events([bench.event("e1")])
     assert await bench.outcomes() == {("e1", "after"): ("suppressed", "opted_out")}

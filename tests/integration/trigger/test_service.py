@@ -1,6 +1,5 @@
 """The open service on the embedded log: an event in the log ends as an invitation in the log, and is explained."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from shared.db import open_database
 from shared.log import Log, Outgoing
 from shared.log.opening import open_log
 from shared.schema import migrate
-from tests.support import TOKEN_KEYS, eventually, write_access
+from tests.support import TOKEN_KEYS, eventually, working, write_access
 
 
 @dataclass
@@ -104,13 +103,12 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     )
     async with open_database(settings.database_url, "trigger") as database:
         await migrate(database, SCHEMA)
-    stop = asyncio.Event()
     async with open_log(settings.log_url) as log:
         await log.create_topics(topic_specs())
         async with open_service(settings, log, Access.load(settings.access_file)) as service:
-            tasks = [asyncio.ensure_future(work(stop)) for work in service.work]
             transport = httpx.ASGITransport(app=service.app)
             async with (
+                working(service),
                 httpx.AsyncClient(
                     transport=transport, base_url="http://t", headers=_bearer(keys["acme"])
                 ) as acme,
@@ -119,8 +117,6 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
                 ) as other,
             ):
                 yield Running(acme, other, log)
-            stop.set()
-            await asyncio.gather(*tasks)
 
 
 def _bearer(key: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The whole embedded system inside the test's own process, with two workspaces."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,7 +8,7 @@ import httpx
 import pytest
 
 from services.cli.dev import Embedded, open_embedded, prepare
-from shared.http.serve import Work
+from tests.support import working
 
 URL = "http://afterword.test"
 
@@ -19,18 +18,10 @@ async def embedded(tmp_path: Path) -> AsyncIterator[tuple[Embedded, dict[str, st
     """All services, their loops running, and a key of each workspace."""
     keys = prepare(tmp_path / "data", {"acme": {}, "other": {}})
     async with open_embedded(tmp_path / "data", URL) as system:
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for service in system.services:
-                service.health.started = True
-                for work in service.work:
-                    group.create_task(_finish(work, stop))
+        for service in system.services:
+            service.health.started = True
+        async with working(*system.services):
             yield system, keys
-            stop.set()
-
-
-async def _finish(work: Work, stop: asyncio.Event) -> None:
-    await work(stop)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A house with feedback in it, inside and outside of what its keys with a data scope may see."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from shared.auth import Requirement, Scope
 from shared.http.serve import Service
 from tests.e2e import scenario
 from tests.integration.conftest import open_all
-from tests.support import eventually, write_access
+from tests.support import eventually, working, write_access
 
 URL = "http://afterword.test"
 KEYS: dict[str, dict[str, list[str]]] = {
@@ -91,20 +90,10 @@ async def open_house(database_url: str, directory: Path) -> AsyncIterator[House]
                 headers={"authorization": f"Bearer {key}"},
             )
             clients[name] = await stack.enter_async_context(client)
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for work in (work for service in services for work in service.work):
-                group.create_task(_finish(work(stop)))
+        async with working(*services):
             house = House(services, clients)
-            try:
-                await _furnish(house)
-                yield house
-            finally:
-                stop.set()
-
-
-async def _finish(work: Any) -> None:
-    await work
+            await _furnish(house)
+            yield house
 
 
 async def _furnish(house: House) -> None:

@@ -1,9 +1,8 @@
 """The registry says who reads and writes which topic, and Kafka's users may do no more: so services do just that."""
 
-import asyncio
 import shutil
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from services.cli.compose import Origin
 from services.cli.paths import SERVICES
 from shared.contracts.topics import WRITERS, is_dead_letter_topic, topics_read
 from shared.http.serve import Service
-from shared.log import Consumer, Log, Outgoing, Producer
+from shared.log import Consumer, Log, Outgoing, Producer, TopicPartition
 from tests.integration.conftest import open_all
 from tests.integration.whole.test_workspaces import populate
-from tests.support import eventually, write_access
+from tests.support import eventually, working, write_access
 
 INLET = "acme-in"
 URL = "http://afterword.test"
@@ -30,9 +29,9 @@ class NotingProducer:
         self._inner = inner
         self._sent = sent
 
-    async def send(self, records: Sequence[Outgoing]) -> None:
+    async def send(self, records: Sequence[Outgoing]) -> Mapping[TopicPartition, int]:
         self._sent |= {str(record.topic) for record in records}
-        await self._inner.send(records)
+        return await self._inner.send(records)
 
 
 class NotingLog:
@@ -90,21 +89,11 @@ async def _live_until(services: Sequence[Service], key: str, done: Callable[[], 
     async def look() -> bool | None:
         return done() or None
 
-    stop = asyncio.Event()
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app=Origin(services)),
         base_url=URL,
         headers={"authorization": f"Bearer {key}"},
     )
-    async with asyncio.TaskGroup() as group, client:
-        for work in (work for service in services for work in service.work):
-            group.create_task(_finish(work(stop)))
-        try:
-            await populate(client)
-            await eventually(look, what="each service to write what the registry says, and no more")
-        finally:
-            stop.set()
-
-
-async def _finish(work: Any) -> None:
-    await work
+    async with client, working(*services):
+        await populate(client)
+        await eventually(look, what="each service to write what the registry says, and no more")

@@ -196,7 +196,7 @@ def test_conditions_read_all_that_the_response_was_joined_with() -> None:
 
 def test_a_response_without_customer_or_transaction_is_judged_too() -> None:
     verdict = judged(seen(response(customer=None, transaction=None)))
-    body = body_of(verdict.announcements[0], NOW)
+    body = body_of(verdict.announcements[0])
     assert body["data"]["customer"] is None
     assert body["data"]["transaction"] is None
 

@@ -1,7 +1,7 @@
 """The consumer loop against fakes of its protocols: order, the three failures, revocation, the poison limit."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -48,13 +48,18 @@ class Bench:
         if values:
             self.consumer.then({P0: [record(TOPIC, i, v) for i, v in enumerate(values)]})
         self.producer = producer or FakeProducer()
+        self.noted: dict[TopicPartition, int] = {}
         self.worker = Worker(
             "scoring",
             self.consumer,
             self.producer,
             {TOPIC: Subscription(handle, decode, bury)},
+            self.note,
             poison_limit=3,
         )
+
+    async def note(self, ends: Mapping[TopicPartition, int]) -> None:
+        self.noted.update(ends)
 
     async def run(self) -> None:
         async with asyncio.timeout(5):
@@ -288,7 +293,15 @@ async def test_two_partitions_of_which_one_fails_are_handled_and_committed_apart
     stop = asyncio.Event()
     consumer = FakeConsumer(stop, {P0: [record(TOPIC, 1)], P1: [record(TOPIC, 5, partition=1)]})
     producer = FakeProducer()
-    await Worker("scoring", consumer, producer, {TOPIC: Subscription(handle, decode)}).run(stop)
+    noted: dict[TopicPartition, int] = {}
+
+    async def note(ends: Mapping[TopicPartition, int]) -> None:
+        noted.update(ends)
+
+    await Worker("scoring", consumer, producer, {TOPIC: Subscription(handle, decode)}, note).run(
+        stop
+    )
+    assert noted == {P0: 2}
     assert consumer.committed == {P0: 2, P1: 6}
     assert handle.batches == [[5]]
 
@@ -422,6 +435,7 @@ def lanes_bench(lanes: Handle, count: int, *, max_records: int = 1_000) -> Bench
         bench.consumer,
         bench.producer,
         {TOPIC: Subscription(lanes, decode)},
+        bench.note,
         max_records=max_records,
         poison_limit=3,
     )
@@ -500,6 +514,7 @@ async def test_a_newer_major_stops_the_partition_before_its_next_batch() -> None
         bench.consumer,
         bench.producer,
         {TOPIC: Subscription(handle, decode)},
+        bench.note,
         max_records=2,
     )
     await bench.run()
@@ -524,3 +539,25 @@ async def test_a_partition_that_waits_is_told_although_another_goes_on() -> None
     assert told[:2] == ["database", "database"]
     assert bench.worker.status.waiting_for is None
     assert bench.consumer.committed == {P0: 2, P1: 2}
+
+
+async def test_what_no_handler_notes_is_noted_before_the_group_passes_it() -> None:
+    bench = Bench(Flaky(), b"a", b"unknown")
+    await bench.run()
+    assert bench.noted == bench.consumer.committed == {P0: 2}
+
+
+async def test_nothing_is_noted_beside_what_handlers_note_themselves() -> None:
+    bench = Bench(Flaky(), b"unknown", b"bad", b"a")
+    await bench.run()
+    assert bench.consumer.committed == {P0: 3}
+    assert bench.noted == {}
+
+
+async def test_a_record_that_was_given_up_last_is_noted() -> None:
+    bench = Bench(Flaky(poison=frozenset({1})), b"a", b"b", b"unknown")
+    await bench.run()
+    assert bench.noted == {P0: 3}
+    bench = Bench(Flaky(poison=frozenset({1})), b"unknown", b"b")
+    await bench.run()
+    assert bench.noted == {P0: 2}

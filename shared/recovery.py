@@ -1,0 +1,152 @@
+"""Brings a database that is older than the log up to date, before anything else works on it.
+
+A backup that was restored, or a standby that took over too early, does not know what the service has said and read
+since. What it said stands in its own topics, and is taken over again; what it read is read again, because its group
+goes back to where the database ends. A database that is not older finds nothing to do.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from shared.contracts.envelope import Received, decode_message
+from shared.db import Database, Tx
+from shared.errors import GroupInUse, Unavailable, Undecodable, UnknownMajor
+from shared.instruments import RECOVERED
+from shared.leases import Lease
+from shared.log import Log, Record, TopicPartition
+from shared.positions import TRUSTED, announced, held, load_positions, note
+from shared.telemetry import log as telemetry
+
+RECOVERING: Final = "what was announced is compared with the log first"
+_AT_ONCE: Final = 500
+_LEASE_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = 0.2
+
+Restore = Callable[[Tx, Sequence[Received[Any]]], Awaitable[int]]
+"""Takes over what the service itself announced, where it is newer than what stands in the database, and announces
+nothing; returns how many that was. Replaying it must be harmless."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What one service has said (`restores`, by topic) and what its group reads (`topics`)."""
+
+    log: Log
+    database: Database
+    positions: sa.Table
+    leases: sa.Table
+    topics: tuple[str, ...]
+    restores: Mapping[str, Restore]
+    in_use_after_seconds: float = 60.0
+    """A group that has members for so long has living ones, who use this database: it was not just restored. Those of
+    killed processes are gone sooner."""
+
+    async def run(self) -> None:
+        """Compare and mend, in one replica at a time. Raises `Unavailable` when it must be tried again. Idempotent."""
+        lease = Lease(self.database, self.leases, "recovery", seconds=_LEASE_SECONDS)
+        while True:
+            if await lease.hold():
+                break
+            await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            for topic, restore in self.restores.items():
+                await self._hear(topic, restore, lease)
+            await self._go_back(lease)
+        finally:
+            with suppress(Unavailable):
+                await lease.release()
+
+    async def _hear(self, topic: str, restore: Restore, lease: Lease) -> None:
+        """Take over what the service said on a topic since the database knows of what it said."""
+        newer = 0
+        lags = await self.log.lag(self.database.service, [topic])
+        positions = await self._load({announced(at).topic for at in lags})
+        for at, lag in sorted(lags.items()):
+            position = held(positions, announced(at))
+            if position == TRUSTED:
+                await self._note({announced(at): lag.end})
+                continue
+            position = max(position, lag.start)
+            while position < lag.end:
+                records = await self.log.read(at, position, max_records=_AT_ONCE)
+                if not records or not await lease.hold():
+                    raise Unavailable(f"{at.topic}/{at.partition} could not be read on")
+                position = records[-1].offset + 1
+                newer += await self._take_over(records, restore)
+        if newer:
+            RECOVERED.labels(self.database.service, topic).inc(newer)
+            telemetry.warning(
+                "database_was_older", service=self.database.service, topic=topic, restored=newer
+            )
+
+    async def _take_over(self, records: Sequence[Record], restore: Restore) -> int:
+        batch = [received for record in records if (received := _readable(record)) is not None]
+        async with self.database.begin() as tx:
+            newer = await restore(tx, batch) if batch else 0
+            await note(tx, self.positions, {announced(records[0].at): records[-1].offset + 1})
+        return newer
+
+    async def _go_back(self, lease: Lease) -> None:
+        """Have the group read again what it has passed and the database does not hold."""
+        positions = await self._load(self.topics)
+        lags = await self.log.lag(self.database.service, self.topics)
+        back: dict[TopicPartition, int] = {}
+        trusted: dict[TopicPartition, int] = {}
+        for at, lag in lags.items():
+            position = held(positions, at)
+            if position == TRUSTED:
+                trusted[at] = lag.start if lag.committed is None else lag.committed
+            elif lag.committed is not None and max(position, lag.start) < lag.committed:
+                back[at] = max(position, lag.start)
+                telemetry.warning(
+                    "database_was_older",
+                    service=self.database.service,
+                    topic=at.topic,
+                    partition=at.partition,
+                    reads_again=lag.committed - back[at],
+                    gone_from_the_log=max(0, lag.start - position),
+                )
+        if back and not await self._move(back, lease):
+            trusted |= {at: committed for at in back if (committed := lags[at].committed)}
+        await self._note(trusted)
+
+    async def _move(self, back: Mapping[TopicPartition, int], lease: Lease) -> bool:
+        """Have the group go back, once the members of killed processes are gone; False when living ones remain."""
+        deadline = time.monotonic() + self.in_use_after_seconds
+        while await lease.hold():
+            try:
+                await self.log.move(self.database.service, back)
+            except GroupInUse as error:
+                if time.monotonic() > deadline:
+                    telemetry.warning("database_is_in_use", reason=str(error))
+                    return False
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return True
+        raise Unavailable("another replica goes on with the recovery")
+
+    async def _load(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
+        async with self.database.read() as tx:
+            return await load_positions(tx, self.positions, topics)
+
+    async def _note(self, ends: Mapping[TopicPartition, int]) -> None:
+        if ends:
+            async with self.database.begin() as tx:
+                await note(tx, self.positions, ends)
+
+
+def _readable(record: Record) -> Received[Any] | None:
+    """A message of ours; raises `Unavailable` for one of a newer major version, which this code must not pass over."""
+    try:
+        return decode_message(record)
+    except Undecodable as error:
+        telemetry.warning("own_word_unreadable", topic=record.topic, reason=str(error))
+        return None
+    except UnknownMajor as error:
+        raise Unavailable(str(error)) from error
