@@ -96,6 +96,10 @@ image: sbom ## The one image of all services (BUILDER=docker|podman|buildah IMAG
 k8s-check: setup ## Show on the cluster of KUBECONFIG what the overlays claim (ARGS='--image ... --secrets ...')
 	@$(BIN)/python -m deploy.cluster.check $(ARGS)
 
+.PHONY: k8s-smoke
+k8s-smoke: setup ## Build the image, play the dev overlay's pods with podman, follow an event to its alert (BASE=...)
+	@$(BIN)/python -m deploy.smoke $(if $(filter file,$(origin BASE)),,--base $(BASE)) $(ARGS)
+
 ##@ Develop
 
 .PHONY: setup

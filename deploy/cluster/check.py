@@ -9,17 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-import yaml
-
+from deploy.claims import Failed, NotShown, shown
 from deploy.cluster import claims, disruptions, rollouts
-from deploy.cluster.claims import NotShown
-from deploy.cluster.kubectl import Failed, Object, items, must, run, text_of
+from deploy.cluster.kubectl import K8S, Object, items, must, overlay, run, text_of, warnings_in
 from deploy.cluster.system import NAMESPACE, System
 
-T = TypeVar("T")
-K8S = Path(__file__).parents[2] / "k8s"
 CLAIMS: tuple[Callable[[System], str], ...] = (
     claims.second_apply_changes_nothing,
     claims.restricted_is_enforced,
@@ -57,15 +52,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _check(overlay: str, options: argparse.Namespace) -> bool:
-    print(f"\n{overlay}", flush=True)
-    system = System(_objects(overlay, options.image), options.patience)
+def _check(name: str, options: argparse.Namespace) -> bool:
+    print(f"\n{name}", flush=True)
+    system = System(overlay(name, options.image), options.patience)
     with _namespace():
         secrets = options.secrets.read_text() if options.secrets else text_of(_placeholders())
         must("apply", "--server-side", "-n", NAMESPACE, "-f", "-", given=secrets)
-        if not _shown("applied without a warning", _apply, system):
+        if not shown("applied without a warning", _apply, system):
             return False
-        held = [_shown(claim.__name__.replace("_", " "), claim, system) for claim in CLAIMS]
+        held = [shown(claim.__name__.replace("_", " "), claim, system) for claim in CLAIMS]
         return all(held)
 
 
@@ -88,24 +83,11 @@ def _apply(system: System) -> str:
     return f"{len(system.objects)} objects by --server-side; available: {told}"
 
 
-def _shown(words: str, claim: Callable[[T], str], subject: T) -> bool:
-    """Print what a claim saw of its subject; False when it does not hold."""
-    try:
-        print(f"  shown           {words}: {claim(subject)}", flush=True)
-    except NotShown as why:
-        print(f"  not shown here  {words}: {why}", flush=True)
-    except Failed as what:
-        print(f"  FAILED          {words}: {what}", flush=True)
-        return False
-    return True
-
-
-def _admitted(overlay: str) -> bool:
+def _admitted(name: str) -> bool:
     """Whether the API server takes every object, kind by kind, without a warning."""
-    print(f"\n{overlay}, as the API server takes it; nothing of it is kept", flush=True)
+    print(f"\n{name}, as the API server takes it; nothing of it is kept", flush=True)
     with _namespace():
-        objects = _objects(overlay, None)
-        held = [_shown(kind, _dry_run, each) for kind, each in _by_kind(objects)]
+        held = [shown(kind, _dry_run, each) for kind, each in _by_kind(overlay(name))]
         return all(held)
 
 
@@ -114,7 +96,7 @@ def _dry_run(objects: list[Object]) -> str:
     answer = run("apply", "--server-side", "--dry-run=server", "-f", "-", given=given)
     if "no matches for kind" in answer.err:
         raise NotShown("the cluster does not know the kind")
-    if answer.code or answer.warnings:
+    if answer.code or warnings_in(answer):
         raise Failed(answer.err.strip()[-1500:])
     return f"{len(objects)} admitted"
 
@@ -122,17 +104,6 @@ def _dry_run(objects: list[Object]) -> str:
 def _by_kind(objects: list[Object]) -> Iterator[tuple[str, list[Object]]]:
     for kind in sorted({f"{each['apiVersion']} {each['kind']}" for each in objects}):
         yield kind, [each for each in objects if f"{each['apiVersion']} {each['kind']}" == kind]
-
-
-def _objects(overlay: str, image: str | None) -> list[Object]:
-    built = must("kustomize", str(K8S / "overlays" / overlay)).out
-    objects = [each for each in yaml.safe_load_all(built) if each]
-    for each in objects:
-        if image and each["kind"] in ("Deployment", "Job"):
-            spec = each["spec"]["template"]["spec"]
-            for container in (*spec.get("initContainers", ()), *spec["containers"]):
-                container["image"] = image
-    return objects
 
 
 def _placeholders() -> list[Object]:

@@ -1,11 +1,8 @@
-"""What is claimed of the system at rest, each claim a function that sees for itself and says what it saw."""
+"""What is claimed of the system at rest."""
 
-from deploy.cluster.kubectl import Failed, run, text_of
+from deploy.claims import Failed, NotShown
+from deploy.cluster.kubectl import run, text_of
 from deploy.cluster.system import NAMESPACE, NOWHERE, System, by_zone, pods_of, zones
-
-
-class NotShown(Exception):
-    """Why this cluster cannot show it."""
 
 
 def second_apply_changes_nothing(system: System) -> str:

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-from deploy.cluster.claims import NotShown
-from deploy.cluster.kubectl import Answer, Failed, Object, items, must, run, wait_for
+from deploy.claims import Failed, NotShown
+from deploy.cluster.kubectl import Object, items, must, run
 from deploy.cluster.system import NAMESPACE, PODS, System, pods_of
+from deploy.programs import Answer, wait_for
 
 
 def budgets_refuse_evictions(system: System) -> str:

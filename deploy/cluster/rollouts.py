@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from copy import deepcopy
 
-from deploy.cluster.claims import NotShown
-from deploy.cluster.kubectl import Failed, Object, items, must, text_of, wait_for
+from deploy.claims import Failed, NotShown
+from deploy.cluster.kubectl import Object, items, must, text_of
 from deploy.cluster.system import NAMESPACE, NOWHERE, System, is_ready, pods_of
+from deploy.programs import wait_for
 
 _PULLING = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName"}
 _GIVEN_UP_SECONDS = 15

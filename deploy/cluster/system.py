@@ -4,7 +4,9 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-from deploy.cluster.kubectl import Failed, Object, items, must, text_of, wait_for
+from deploy.claims import Failed
+from deploy.cluster.kubectl import Object, items, must, text_of, warnings_in
+from deploy.programs import wait_for
 
 NAMESPACE = "afterword"
 PODS = "app.kubernetes.io/name=afterword,app.kubernetes.io/component!=migrate"
@@ -28,7 +30,9 @@ class System:
     def apply(self) -> list[str]:
         """Apply everything; the warnings of the API server."""
         given = text_of(self.objects)
-        return must("apply", "--server-side", "--force-conflicts", "-f", "-", given=given).warnings
+        return warnings_in(
+            must("apply", "--server-side", "--force-conflicts", "-f", "-", given=given)
+        )
 
     def would_change(self) -> list[str]:
         """What another apply would change, their state aside, which changes by itself."""

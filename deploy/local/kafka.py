@@ -88,10 +88,11 @@ class KafkaBroker:
         member: Member | None = None,
         listeners: Sequence[Listener] = (),
         passwords: Mapping[str, str] | None = None,
+        settings: str = "",
     ) -> None:
         """Find the parts and choose the ports, keeping the data in a new directory under the one that is given;
         MissingPart when Java or Maven is not installed. Without a cluster to be a member of it is one by itself.
-        `passwords` are those of the users that may log in by SCRAM-SHA-512."""
+        `passwords` are those of the users that may log in by SCRAM-SHA-512, `settings` more lines of server.properties."""
         self._java = find_java()
         self._jars = fetch_jars(self._java)
         self._directory = Path(tempfile.mkdtemp(prefix="afterword-kafka-", dir=under))
@@ -112,6 +113,7 @@ class KafkaBroker:
                 directory=self._directory,
             )
             + "".join(each.settings for each in listeners)
+            + settings
         )
         self._passwords = passwords or {}
         self._process: ServerProcess | None = None

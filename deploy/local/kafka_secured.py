@@ -1,4 +1,5 @@
-"""The doors of a broker that are locked: one opens to a name and a password, one to a certificate; both speak TLS."""
+"""The doors of a broker that are locked: one opens to a name and a password, one to a certificate; both speak TLS. And
+who may do what behind them."""
 
 from deploy.local.certificates import Authority
 from deploy.local.kafka import Listener
@@ -17,6 +18,17 @@ listener.name.{name}.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.secu
 _MUTUAL = """
 listener.name.{name}.ssl.client.auth=required
 """
+_AUTHORIZING = """
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users={names}
+"""
+
+
+def authorizing(*names: str) -> str:
+    """The lines by which a broker lets these principals do everything, with whoever comes through the plain door, and all
+    others what they are granted."""
+    principals = (f"User:{name}" for name in ("ANONYMOUS", *names))
+    return _AUTHORIZING.format(names=";".join(principals))
 
 
 def secured_listeners(authority: Authority, *places: str) -> tuple[Listener, Listener]:

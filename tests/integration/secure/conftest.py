@@ -1,4 +1,5 @@
-"""A broker and a database server that want TLS, started when first asked for; what they trust lies in a directory."""
+"""A broker and a database server that want TLS, started when first asked for; what they trust lies in a directory. The
+broker lets our user do everything, and those that Strimzi would make what they are granted."""
 
 import shutil
 import tempfile
@@ -12,9 +13,10 @@ from pydantic import SecretStr
 
 from deploy.local.certificates import Authority, Pair
 from deploy.local.kafka import KafkaBroker
-from deploy.local.kafka_secured import secured_listeners
+from deploy.local.kafka_secured import authorizing, secured_listeners
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import MissingPart
+from services.cli import strimzi
 from shared.log.login import Login
 from shared.tls import TlsFiles
 from tests.conftest import do_without
@@ -40,8 +42,10 @@ class SecuredKafka:
     ca: Path
     client: Pair
 
-    def password_login(self, password: str = PASSWORD, ca: Path | None = None) -> Login:
-        return Login(USER, SecretStr(password), TlsFiles("AFTERWORD_KAFKA", ca or self.ca))
+    def password_login(
+        self, password: str = PASSWORD, ca: Path | None = None, user: str = USER
+    ) -> Login:
+        return Login(user, SecretStr(password), TlsFiles("AFTERWORD_KAFKA", ca or self.ca))
 
     def certificate_login(self, pair: Pair | None = None, ca: Path | None = None) -> Login:
         shown = pair or self.client
@@ -65,7 +69,11 @@ def secured_kafka(pki: Pki) -> Iterator[SecuredKafka]:
     """Its certificate is for 127.0.0.1 alone: by the name `localhost` it is another server."""
     try:
         doors = secured_listeners(pki.ours, "IP:127.0.0.1")
-        broker = KafkaBroker(listeners=doors, passwords={USER: PASSWORD})
+        broker = KafkaBroker(
+            listeners=doors,
+            passwords=dict.fromkeys((USER, *strimzi.grants()), PASSWORD),
+            settings=authorizing(USER, "CN=client"),
+        )
     except MissingPart as missing:
         raise do_without(str(missing)) from missing
     with broker:
