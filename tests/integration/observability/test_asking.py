@@ -53,6 +53,7 @@ def test_every_instrument_of_the_flow_is_shown_or_alerted_on() -> None:
         "afterword_events_refused_total",
         "afterword_due_to_invited_seconds",
         "afterword_records_skipped_total",
+        "afterword_recovered_total",
         "afterword_responses_counted_total",
         "afterword_outbox_published_total",
         "afterword_retention_rows_deleted_total",
