@@ -5,7 +5,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,7 +29,6 @@ class Kept:
     system: System
     back_up: Callable[[], None]
     restore: Callable[[], None]
-    gone: list[str] = field(default_factory=list)
 
     @contextmanager
     def stopped(self, how: signal.Signals = signal.SIGTERM) -> Iterator[None]:

@@ -1,0 +1,145 @@
+"""A database beside a log that has gone on: what is taken over again, what is read again, and what is left alone."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from shared.contracts.envelope import Received, encode_message
+from shared.contracts.keys import Key
+from shared.contracts.messages import CustomerChanged
+from shared.contracts.topics import Topic, topic_specs
+from shared.db import Database, Tx
+from shared.leases import lease_table
+from shared.log import Log, Outgoing, TopicPartition
+from shared.log.opening import open_log
+from shared.positions import EVERY, TRUSTED, announced, load_positions, note, positions_table
+from shared.recovery import Recovery
+from tests.integration.shared.probe import open_probe
+
+metadata = sa.MetaData()
+leases = lease_table(metadata)
+positions = positions_table(metadata)
+AT = datetime(2026, 11, 25, 9, tzinfo=UTC)
+
+
+@dataclass
+class Bench:
+    """A service called `probe` that announces customers and reads responses."""
+
+    database: Database
+    log: Log
+    restored: list[int] = field(default_factory=list)
+
+    def recovery(self, *, in_use_after_seconds: float = 60.0) -> Recovery:
+        topics = (str(Topic.RESPONSES),)
+        restores = {str(Topic.CUSTOMERS): self.restore}
+        return Recovery(
+            self.log, self.database, positions, leases, topics, restores, in_use_after_seconds
+        )
+
+    async def restore(self, tx: Tx, batch: Sequence[Received[Any]]) -> int:
+        self.restored += [received.message.revision for received in batch]
+        return len(batch)
+
+    async def announce(self, *revisions: int) -> None:
+        async with self.log.producer() as producer:
+            for revision in revisions:
+                message = CustomerChanged(id="ann", revision=revision, changed_at=AT)
+                record = encode_message(
+                    Key("acme", "ann"), message, id="m", source="t", time=AT, traceparent=None
+                )
+                await producer.send([record])
+
+    async def pass_responses(self, count: int) -> TopicPartition:
+        """Have the group pass that many records, of which the database holds none; the partition they are in."""
+        async with self.log.producer() as producer:
+            await producer.send([Outgoing(Topic.RESPONSES, b"k", b"{}")] * count)
+        async with self.log.consumer("probe", [Topic.RESPONSES]) as consumer:
+            while not (fetched := await consumer.fetch(max_records=100, timeout_seconds=1.0)):
+                continue
+            (at,) = fetched
+            await consumer.commit({at: count})
+        return at
+
+    async def committed(self, at: TopicPartition) -> int | None:
+        return (await self.log.lag("probe", [at.topic]))[at].committed
+
+    async def noted(self, topic: str) -> dict[TopicPartition, int]:
+        async with self.database.read() as tx:
+            return await load_positions(tx, positions, [topic])
+
+    async def note(self, ends: dict[TopicPartition, int]) -> None:
+        async with self.database.begin() as tx:
+            await note(tx, positions, ends)
+
+
+@pytest.fixture
+async def bench(database_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with (
+        open_probe(database_url, metadata) as database,
+        open_log(f"sqlite:///{tmp_path / 'log'}") as log,
+    ):
+        await log.create_topics(topic_specs())
+        yield Bench(database, log)
+
+
+async def test_what_was_said_since_is_taken_over_once(bench: Bench) -> None:
+    await bench.announce(1, 2, 3)
+    await bench.recovery().run()
+    assert bench.restored == [1, 2, 3]
+    await bench.announce(4)
+    await bench.recovery().run()
+    assert bench.restored == [1, 2, 3, 4]
+    noted = await bench.noted(announced(TopicPartition(Topic.CUSTOMERS, 0)).topic)
+    assert sum(noted.values()) == 4
+    assert await bench.noted(Topic.CUSTOMERS) == {}, "what is read there is another matter"
+
+
+async def test_what_nobody_can_read_is_passed_over(bench: Bench) -> None:
+    async with bench.log.producer() as producer:
+        await producer.send([Outgoing(Topic.CUSTOMERS, b"acme/ann", b"nonsense")])
+    await bench.announce(1)
+    await bench.recovery().run()
+    assert bench.restored == [1]
+
+
+async def test_a_group_that_is_ahead_goes_back_to_where_the_database_ends(bench: Bench) -> None:
+    at = await bench.pass_responses(5)
+    await bench.note({at: 2})
+    await bench.recovery().run()
+    assert await bench.committed(at) == 2
+
+
+async def test_a_group_that_is_not_ahead_stays(bench: Bench) -> None:
+    at = await bench.pass_responses(5)
+    await bench.note({at: 6})
+    await bench.recovery().run()
+    assert await bench.committed(at) == 5
+
+
+async def test_a_database_from_before_is_trusted_once(bench: Bench) -> None:
+    await bench.announce(1)
+    said = announced(TopicPartition(Topic.CUSTOMERS, EVERY))
+    await bench.note({said: TRUSTED, TopicPartition(Topic.RESPONSES, EVERY): TRUSTED})
+    at = await bench.pass_responses(5)
+    await bench.recovery().run()
+    assert bench.restored == []
+    assert await bench.committed(at) == 5
+    assert (await bench.noted(Topic.RESPONSES))[at] == 5
+    await bench.announce(2)
+    await bench.recovery().run()
+    assert bench.restored == [2]
+
+
+async def test_a_group_with_living_members_is_left_alone(bench: Bench) -> None:
+    at = await bench.pass_responses(5)
+    async with bench.log.consumer("probe", [Topic.RESPONSES]) as consumer:
+        await consumer.fetch(max_records=1, timeout_seconds=0.1)
+        await bench.recovery(in_use_after_seconds=0.0).run()
+    assert await bench.committed(at) == 5
+    assert (await bench.noted(Topic.RESPONSES))[at] == 5

@@ -1,0 +1,105 @@
+"""An older database of trigger: invitations that were announced come back, and their events find them decided."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.trigger.restores import Restores
+from services.trigger.store import invitations
+from shared.contracts.envelope import Received, decode_message
+from shared.contracts.messages import InvitationChanged
+from shared.contracts.topics import Topic
+from shared.log import Record
+from tests.integration.trigger.conftest import Bench
+
+LOST = ("seen", "decisions", "invitations", "holds", "contacts", "outbox")
+
+
+async def announced(bench: Bench) -> list[Received[Any]]:
+    """The invitations in the outbox, as they would be read from the log."""
+    found = []
+    for offset, row in enumerate(await bench.rows("outbox", "id")):
+        record = Record(Topic.INVITATIONS, 0, offset, bytes(row.key), bytes(row.value), (), 0)
+        received = decode_message(record)
+        if received is not None and isinstance(received.message, InvitationChanged):
+            found.append(received)
+    return found
+
+
+async def lose(bench: Bench) -> None:
+    async with bench.database.begin() as tx:
+        for table in LOST:
+            await tx.execute(sa.text(f"DELETE FROM {table}"))
+
+
+async def restore(bench: Bench, batch: list[Received[Any]]) -> int:
+    async with bench.database.begin() as tx:
+        return await Restores(bench.access).by_topic()[Topic.INVITATIONS](tx, batch)
+
+
+async def test_an_event_that_is_read_again_finds_its_invitation(bench: Bench) -> None:
+    await bench.trigger()
+    event = bench.event("e1", "ann")
+    await bench.handlers.events([event])
+    batch = await announced(bench)
+    (before,) = await bench.rows("invitations")
+    await lose(bench)
+    assert await restore(bench, batch) == 1
+    assert await restore(bench, batch) == 0
+    await bench.handlers.events([event])
+    (after,) = await bench.rows("invitations")
+    assert (after.id, after.state, after.revision) == (before.id, before.state, before.revision)
+    assert await bench.outcomes() == {("e1", "after"): ("invited", None)}
+    assert await bench.rows("outbox") == [], "what is in the log is not announced again"
+    await bench.handlers.events([bench.event("e2", "ann")])
+    assert (await bench.outcomes())["e2", "after"] == ("suppressed", "contact_policy")
+
+
+async def test_another_trigger_of_the_same_event_still_decides(bench: Bench) -> None:
+    await bench.trigger()
+    event = bench.event("e1", "ann")
+    await bench.handlers.events([event])
+    batch = await announced(bench)
+    await bench.trigger("later", delay="1h")
+    await lose(bench)
+    await restore(bench, batch)
+    await bench.handlers.events([event])
+    assert await bench.outcomes() == {
+        ("e1", "after"): ("invited", None),
+        ("e1", "later"): ("pending", "delay"),
+    }
+
+
+async def test_what_was_to_be_sent_waits_for_the_contact_points_of_its_event(bench: Bench) -> None:
+    await bench.put("channel", "sms", {"type": "webhook", "url": "https://sms.example/send"})
+    await bench.trigger(channel="sms", contact={"phone": "data.phone"})
+    event = bench.event("e1", "ann", data={"order_no": "1", "phone": "+8613800000000"})
+    await bench.handlers.events([event])
+    batch = await announced(bench)
+    await lose(bench)
+    assert await restore(bench, batch) == 1
+    (waiting,) = await bench.rows("invitations")
+    assert (waiting.state, waiting.send_at) == ("made", None)
+    await bench.handlers.events([event])
+    async with bench.database.begin() as tx:
+        (due,) = await invitations.claim_sendings(tx, limit=10, lease_seconds=10)
+    assert (due.id, due.contact) == (waiting.id, {"phone": "+8613800000000"})
+
+
+async def test_a_pending_decision_that_was_released_since_is_invited(bench: Bench) -> None:
+    await bench.trigger(delay="1h")
+    event = bench.event("e1", "ann")
+    await bench.handlers.events([event])
+    kept = await bench.rows("decisions")
+    await bench.release()
+    batch = await announced(bench)
+    async with bench.database.begin() as tx:
+        for table in ("invitations", "contacts", "outbox"):
+            await tx.execute(sa.text(f"DELETE FROM {table}"))
+        again = "UPDATE decisions SET outcome = 'pending', invitation = NULL, due_at = decided_at"
+        await tx.execute(sa.text(again))
+    await restore(bench, batch)
+    await bench.release()
+    (row,) = await bench.rows("decisions")
+    assert (row.id, row.outcome, row.invitation) == (kept[0].id, "invited", kept[0].id)
+    assert len(await bench.rows("invitations")) == 1
