@@ -47,6 +47,10 @@ class Recovery:
     """A group that has members for so long has living ones, who use this database: it was not just restored. Those of
     killed processes are gone sooner."""
 
+    def __post_init__(self) -> None:
+        for topic in self.restores:
+            RECOVERED.labels(self.database.service, topic)
+
     async def run(self) -> None:
         """Compare and mend, in one replica at a time. Raises `Unavailable` when it must be tried again. Idempotent."""
         lease = Lease(self.database, self.leases, "recovery", seconds=_LEASE_SECONDS)

@@ -127,6 +127,16 @@ class PostgresServer:
         """Drop the database of this URL and whoever is connected to it; gone already is fine."""
         self._sql(f'DROP DATABASE IF EXISTS "{url.rpartition("/")[2]}" WITH (FORCE)')
 
+    def dump(self, url: str, into: Path) -> None:
+        """Write the database of this URL, as it is at one moment, into a file."""
+        self._call("pg_dump", "--format=custom", f"--file={into}", url)
+
+    def restore(self, url: str, file: Path) -> None:
+        """Replace the database of this URL, cutting its connections, by the one in the file."""
+        self.drop_database(url)
+        self._sql(f'CREATE DATABASE "{url.rpartition("/")[2]}"')
+        self._call("pg_restore", "--exit-on-error", f"--dbname={url}", str(file))
+
     def terminate_backends(self) -> None:
         """Have the server end every client's connection."""
         self._sql(
@@ -137,15 +147,18 @@ class PostgresServer:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def _sql(self, statement: str) -> None:
+        self._call("psql", "--no-psqlrc", "--quiet", "--dbname", self.url, "-c", statement)
+
+    def _call(self, program: str, *arguments: str) -> None:
         answer = subprocess.run(
-            [self._bin / "psql", "--no-psqlrc", "--quiet", "--dbname", self.url, "-c", statement],
+            [self._bin / program, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
         if answer.returncode:
-            raise RuntimeError(f"{statement}: {answer.stderr.strip()}")
+            raise RuntimeError(f"{program} {arguments[-1]}: {answer.stderr.strip()}")
 
     def _initdb(self) -> None:
         answer = subprocess.run(

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.crash import Point
 from tests.faults.faults import (
+    backups,
     broker,
     clients,
     clocks,
@@ -142,6 +143,7 @@ ROWS: Sequence[Row] = (
     Row("F31", "everything killed, started in any order", services.everything_killed, 1, 20, 1),
     Row("F32", "schemas migrated under load", migrations.migrated_under_load, 1, 20, 5),
     Row("F33", "a long run, with a fault every minute", soak.soak, 0, 1),
+    Row("F34", "the database lost, an older backup restored", backups.restored, 1, 50, 5),
     Row(
         "E1",
         "the one process killed at a random moment",

@@ -12,6 +12,7 @@ import httpx
 from tests.e2e import scenario
 from tests.e2e.system import Client, System
 from tests.faults.ledger import Fate, Ledger
+from tests.support import eventually
 
 _SHOPS = 3
 _PAUSE_SECONDS = 0.2
@@ -32,6 +33,11 @@ class Workload:
     ledger: Ledger = field(default_factory=Ledger)
     _number: int = 0
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _awake: asyncio.Event = field(default_factory=asyncio.Event)
+    _at_work: int = 0
+
+    def __post_init__(self) -> None:
+        self._awake.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Workload"]:
@@ -47,6 +53,29 @@ class Workload:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    @asynccontextmanager
+    async def resting(self) -> AsyncIterator[None]:
+        """Shops and customers finish what they are at, and begin nothing new meanwhile."""
+
+        async def idle() -> bool:
+            return self._at_work == 0
+
+        self._awake.clear()
+        try:
+            await eventually(idle, seconds=30, what="the end of what was begun")
+            yield
+        finally:
+            self._awake.set()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        await self._awake.wait()
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
 
     async def buy(self, customer: str | None = None) -> dict[str, Any]:
         """One purchase by this customer, or a new one; returned once it is accepted."""
@@ -95,25 +124,30 @@ class Workload:
 
     async def _shop(self) -> None:
         while not self._stop.is_set():
-            event = self._purchase()
-            insist = self.rng.random() > _GIVES_UP
-            await self._post(event, insist=insist)
-            if self.rng.random() < _TWICE:
-                await self._post(event, insist=insist)
-            if self.rng.random() < _SAME_ORDER:
-                again = self._purchase(event["subject"], event["data"]["order_no"])
-                await self._post(again, insist=insist)
-            if self.rng.random() < _BOUGHT_AGAIN:
-                await self._post(self._purchase(event["subject"]), insist=insist)
-            if self.rng.random() < _WRONG:
-                await self._post(self._purchase() | {"specversion": "0.3"}, insist=False)
+            async with self._turn():
+                await self._purchases()
             await asyncio.sleep(_PAUSE_SECONDS * self.rng.random())
+
+    async def _purchases(self) -> None:
+        event = self._purchase()
+        insist = self.rng.random() > _GIVES_UP
+        await self._post(event, insist=insist)
+        if self.rng.random() < _TWICE:
+            await self._post(event, insist=insist)
+        if self.rng.random() < _SAME_ORDER:
+            again = self._purchase(event["subject"], event["data"]["order_no"])
+            await self._post(again, insist=insist)
+        if self.rng.random() < _BOUGHT_AGAIN:
+            await self._post(self._purchase(event["subject"]), insist=insist)
+        if self.rng.random() < _WRONG:
+            await self._post(self._purchase() | {"specversion": "0.3"}, insist=False)
 
     async def _customers(self) -> None:
         while not self._stop.is_set():
-            for invitation in await self._invitations(state="sent", limit="20"):
-                if invitation["id"] not in self.ledger.answers and self.rng.random() < 0.5:
-                    await self._answer(invitation, tries=3)
+            async with self._turn():
+                for invitation in await self._invitations(state="sent", limit="20"):
+                    if invitation["id"] not in self.ledger.answers and self.rng.random() < 0.5:
+                        await self._answer(invitation, tries=3)
             await asyncio.sleep(_BACKOFF_SECONDS)
 
     def _purchase(self, customer: str | None = None, order: str | None = None) -> dict[str, Any]:
