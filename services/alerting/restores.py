@@ -47,6 +47,7 @@ async def _restore_alerts(tx: Tx, batch: Sequence[Received[Any]]) -> int:
     ]
     announcements = list({a.message_id: a for a in announcements}.values())
     last = {a.alert.key: a.alert for a in sorted(announcements, key=lambda a: a.alert.sequence)}
+    await store.make_known(tx, [(alert.workspace, alert.response.id) for alert in last.values()])
     await store.save_alerts(tx, last.values())
     await deliver(tx, announcements, await now(tx))
     return len(announcements)

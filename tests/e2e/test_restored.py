@@ -187,6 +187,9 @@ async def test_an_older_database_takes_over_again_what_was_announced_since(
     async def told_again() -> bool:
         return len(receiver.requests) > 1
 
+    for service in ("ingest", "trigger", "scoring", "alerting"):
+        letters = await client.get(f"/v1/operations/{service}/dead-letters")
+        assert letters.json() == {"items": []}, letters.text
     await eventually(told_again, what="the webhook once more, for nobody knows that it arrived")
     first, *others = receiver.requests
     assert {(each.headers["webhook-id"], each.body) for each in others} == {

@@ -33,6 +33,12 @@ async def lock_responses(tx: Tx, newest: Mapping[ResponseKey, int]) -> dict[Resp
     return {(row.workspace, row.response): row.revision for row in found}
 
 
+async def make_known(tx: Tx, keys: Iterable[ResponseKey]) -> None:
+    """Have these responses known, of which no revision was judged: their alerts are looked for when one is."""
+    rows = [{"workspace": w, "response": r, "revision": 0} for w, r in sorted(set(keys))]
+    await insert(tx, judged, rows)
+
+
 async def save_judged(tx: Tx, revisions: Mapping[ResponseKey, int]) -> None:
     """Remember what was judged, of responses that were known."""
     rows = [
