@@ -116,23 +116,25 @@ class Recovery:
                     reads_again=lag.committed - back[at],
                     gone_from_the_log=max(0, lag.start - position),
                 )
-        if back and not await self._move(back, lease):
-            trusted |= {at: committed for at in back if (committed := lags[at].committed)}
+        if back:
+            await self._move(back, lease)
         await self._note(trusted)
 
-    async def _move(self, back: Mapping[TopicPartition, int], lease: Lease) -> bool:
-        """Have the group go back, once the members of killed processes are gone; False when living ones remain."""
+    async def _move(self, back: Mapping[TopicPartition, int], lease: Lease) -> None:
+        """Have the group go back, once the members of killed processes are gone; not at all when living ones remain."""
         deadline = time.monotonic() + self.in_use_after_seconds
         while await lease.hold():
             try:
                 await self.log.move(self.database.service, back)
             except GroupInUse as error:
                 if time.monotonic() > deadline:
-                    telemetry.warning("database_is_in_use", reason=str(error))
-                    return False
+                    telemetry.error(
+                        "database_is_in_use", service=self.database.service, reason=str(error)
+                    )
+                    return
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                return True
+                return
         raise Unavailable("another replica goes on with the recovery")
 
     async def _load(self, topics: Iterable[str]) -> dict[TopicPartition, int]:

@@ -1,6 +1,6 @@
 """Every SQL statement about responses: taken in once, joined, edited, deleted, read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, Final
@@ -89,13 +89,17 @@ async def save(
 
 
 async def restore(tx: Tx, batch: Sequence[Received[Any]], *, by: str) -> int:
-    """Take over again what was announced, where it is newer than what is stored; returns how many responses."""
+    """Take over again what was announced, where it is newer than what is stored; returns how many responses.
+
+    Of two answers to one invitation the announced one stands: the other was taken while that was not known here.
+    """
     newest: dict[tuple[str, str], Response] = {}
     for received in batch:
         response = rules.restored(received.workspace, received.message, by)
         key = (response.workspace, response.id)
         if key not in newest or newest[key].revision < response.revision:
             newest[key] = response
+    await _give_way(tx, newest, by)
     rows = [_row(newest[key]) for key in sorted(newest)]
     upsert = Upsert(("workspace", "id"), replace=_CHANGING, newer="revision")
     return len(await insert(tx, responses, rows, upsert=upsert, returning=("id",)))
@@ -156,6 +160,23 @@ async def _known(tx: Tx, answered: Answered) -> Response | None:
         if found is not None:
             return found
     return await get_response(tx, answered.workspace, answered.id)
+
+
+async def _give_way(tx: Tx, restored: Mapping[tuple[str, str], Response], by: str) -> None:
+    """Delete the answers that stand where these are to stand, and announce it."""
+    keys = sorted((r.workspace, r.invitation) for r in restored.values() if r.invitation)
+    found = await load(tx, responses, _INVITATION, keys, lock=True)
+    others = [_response(row) for row in found if (row.workspace, row.id) not in restored]
+    if not others:
+        return
+    at = await now(tx)
+    for other in others:
+        await tx.execute(
+            sa.update(responses)
+            .where(responses.c.workspace == other.workspace, responses.c.id == other.id)
+            .values(invitation=None)
+        )
+    await save(tx, [rules.deleted(other, by, at) for other in others])
 
 
 async def _announce(

@@ -73,6 +73,20 @@ async def until(condition: Callable[[], object], seconds: float = LONG) -> None:
         await asyncio.sleep(0.01)
 
 
+async def test_a_send_tells_where_its_partitions_go_on(opened: OpenLog) -> None:
+    topic = await opened.topic("events", 4)
+    async with opened.log.producer() as producer:
+        ((at, end),) = (await producer.send(numbered(topic, b"k", 3))).items()
+        assert end == 3
+        assert await producer.send(numbered(topic, b"k", 2)) == {at: 5}
+        others = [Outgoing(topic, b"%d" % n, b"v") for n in range(40)]
+        ends = await producer.send(others)
+    assert len(ends) > 1
+    for at, end in ends.items():
+        assert len(await opened.log.read(at, end - 1, max_records=10)) == 1
+        assert not await opened.log.read(at, end, max_records=10)
+
+
 async def test_a_key_keeps_its_order_and_its_partition(opened: OpenLog) -> None:
     topic = await opened.topic("events", 4)
     keys = [b"acme/%d" % n for n in range(8)]
