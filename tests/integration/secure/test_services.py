@@ -58,7 +58,18 @@ async def test_an_event_becomes_a_link_whose_key_is_rotated(system: System, tmp_
         old = await asked(client, 1)
         assert (await client.get(old)).status_code == 200
 
-        (tmp_path / "token-keys").write_text(f"{NEW_KEY}\n{TOKEN_KEYS}\n")
+        keys = tmp_path / "token-keys"
+        keys.write_text(f"{TOKEN_KEYS}\n{NEW_KEY}\n")
+        token = KeyRing.parse(TOKEN_KEYS).verify(urlsplit(old).path.removeprefix("/s/"))
+        ahead = old.replace(urlsplit(old).path, f"/s/{KeyRing.parse(NEW_KEY).sign(token)}")
+
+        async def known() -> bool:
+            return (await client.get(ahead)).status_code == 200
+
+        await eventually(
+            known, every=0.3, what="ingest to know the key before trigger signs with it"
+        )
+        keys.write_text(f"{NEW_KEY}\n{TOKEN_KEYS}\n")
         numbers = iter(range(2, 100))
 
         async def signed_anew() -> str | None:
