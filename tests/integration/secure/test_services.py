@@ -47,6 +47,15 @@ async def asked(client: Client, number: int) -> str:
     return link
 
 
+async def until_opened(client: Client, link: str) -> None:
+    """Wait until ingest knows the key of a link, before trigger signs with it."""
+
+    async def opens() -> bool:
+        return (await client.get(link)).status_code == 200
+
+    await eventually(opens, every=0.3, what="the page of a link with the new key")
+
+
 async def test_an_event_becomes_a_link_whose_key_is_rotated(system: System, tmp_path: Path) -> None:
     for name in RUNNING:
         system.processes[name].start()
@@ -63,12 +72,7 @@ async def test_an_event_becomes_a_link_whose_key_is_rotated(system: System, tmp_
         token = KeyRing.parse(TOKEN_KEYS).verify(urlsplit(old).path.removeprefix("/s/"))
         ahead = old.replace(urlsplit(old).path, f"/s/{KeyRing.parse(NEW_KEY).sign(token)}")
 
-        async def known() -> bool:
-            return (await client.get(ahead)).status_code == 200
-
-        await eventually(
-            known, every=0.3, what="ingest to know the key before trigger signs with it"
-        )
+        await until_opened(client, ahead)
         keys.write_text(f"{NEW_KEY}\n{TOKEN_KEYS}\n")
         numbers = iter(range(2, 100))
 
