@@ -104,7 +104,7 @@ class Recovery:
         trusted: dict[TopicPartition, int] = {}
         for at, lag in lags.items():
             position = held(positions, at)
-            if position == TRUSTED:
+            if position == TRUSTED or lag.moved:
                 trusted[at] = lag.start if lag.committed is None else lag.committed
             elif lag.committed is not None and max(position, lag.start) < lag.committed:
                 back[at] = max(position, lag.start)

@@ -48,11 +48,13 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Where a group stands in one partition; `committed` is None before its first commit."""
+    """Where a group stands in one partition; `committed` is None before its first commit, and `moved` says that
+    another than we committed it: an operator with Kafka's own tools, or code from before commits were signed."""
 
     start: int
     end: int
     committed: int | None
+    moved: bool = False
 
     @property
     def records(self) -> int:

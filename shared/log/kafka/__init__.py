@@ -51,7 +51,9 @@ class KafkaLog:
         partitions = await self._topics.partitions(topics)
         committed = await self._topics.committed(group)
         starts, ends = await self._reader.bounds(partitions)
-        return {at: Lag(starts[at], ends[at], committed.get(at)) for at in partitions}
+        return {
+            at: Lag(starts[at], ends[at], *committed.get(at, (None, False))) for at in partitions
+        }
 
     async def read(
         self, partition: TopicPartition, offset: int, *, max_records: int

@@ -21,6 +21,7 @@ from shared.log.kafka.settings import (
     CALL_SECONDS,
     LET_GO_SECONDS,
     REBALANCE_SECONDS,
+    SIGNATURE,
     KafkaSettings,
     reason,
     unavailable,
@@ -121,7 +122,7 @@ class KafkaConsumer(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]  
         with unavailable(f"committing offsets for group {self._group}"):
             try:
                 async with asyncio.timeout(CALL_SECONDS):
-                    await client.commit(held)
+                    await client.commit({at: (end, SIGNATURE) for at, end in held.items()})
             except (CommitFailedError, IllegalStateError) as error:
                 self._lost_before_commit(held, reason(error))
 

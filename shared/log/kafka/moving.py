@@ -8,7 +8,7 @@ from aiokafka.errors import CommitFailedError, IllegalGenerationError, UnknownMe
 
 from shared.errors import GroupInUse, Unavailable
 from shared.log import TopicPartition
-from shared.log.kafka.settings import CALL_SECONDS, KafkaSettings, unavailable
+from shared.log.kafka.settings import CALL_SECONDS, SIGNATURE, KafkaSettings, unavailable
 
 
 async def move(
@@ -26,7 +26,7 @@ async def move(
             async with asyncio.timeout(CALL_SECONDS):
                 await client.start()
                 client.assign(list(there))
-                await client.commit(there)
+                await client.commit({at: (end, SIGNATURE) for at, end in there.items()})
     except Unavailable as error:
         if isinstance(
             error.__cause__, CommitFailedError | UnknownMemberIdError | IllegalGenerationError

@@ -24,6 +24,8 @@ LET_GO_SECONDS = 20.0
 """How long a rebalance waits for work in flight; less than the rebalance timeout, or we would be expelled."""
 
 CONNECT_BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0)
+SIGNATURE = "afterword"
+"""Stands beside each offset that we commit; one without it was moved by somebody else, who meant it."""
 CALL_SECONDS = 10.0
 """How long one commit, probe or administrative call may take before it is `Unavailable`."""
 

@@ -12,7 +12,7 @@ from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionErro
 from shared.errors import StartupError, Unavailable
 from shared.log import TopicPartition, TopicSpec
 from shared.log.kafka.connecting import Connection
-from shared.log.kafka.settings import CALL_SECONDS, KafkaSettings, unavailable
+from shared.log.kafka.settings import CALL_SECONDS, SIGNATURE, KafkaSettings, unavailable
 
 log = structlog.get_logger()
 DAY_MS = 24 * 60 * 60 * 1000
@@ -88,14 +88,14 @@ class TopicAdmin:
             for partition in sorted(entry["partition"] for entry in there[topic])
         ]
 
-    async def committed(self, group: str) -> Mapping[TopicPartition, int]:
-        """Where the group goes on, for the partitions it has committed."""
+    async def committed(self, group: str) -> Mapping[TopicPartition, tuple[int, bool]]:
+        """Where the group goes on, for the partitions it has committed, and whether we did not commit that."""
         client = await self._connection.get(CALL_SECONDS)
         with unavailable(f"looking up the offsets of group {group}"):
             async with asyncio.timeout(CALL_SECONDS):
                 offsets = await client.list_consumer_group_offsets(self._settings.there(group))
         return {
-            self._settings.ours(at): found.offset
+            self._settings.ours(at): (found.offset, found.metadata != SIGNATURE)
             for at, found in offsets.items()
             if found.offset >= 0
         }

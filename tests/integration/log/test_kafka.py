@@ -5,13 +5,14 @@ import time
 import uuid
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.local.kafka import KafkaBroker
 from deploy.local.ports import free_port
 from shared.errors import Refused, StartupError, Unavailable
-from shared.log import Outgoing, TopicPartition, TopicSpec
+from shared.log import Lag, Outgoing, TopicPartition, TopicSpec
 from shared.log.kafka.settings import KafkaSettings
 from shared.log.opening import open_log
 from tests.integration.log.conftest import DAY_MS
@@ -213,3 +214,34 @@ async def test_a_client_whose_own_task_ended_is_replaced(
             await consumer.fetch(max_records=1, timeout_seconds=0.2)
         await producer.send(numbered("events", b"k", 1, start=1))
         assert [record.value for record in await take(consumer, 1)] == [b"1"]
+
+
+async def test_an_offset_that_another_committed_is_told_from_ours(
+    kafka_broker: KafkaBroker,
+) -> None:
+    url = url_of(kafka_broker)
+    settings = KafkaSettings.parse(url)
+    at = TopicPartition("events", 0)
+    async with open_log(url) as log:
+        await log.create_topics([TopicSpec("events", 1, DAY_MS)])
+        async with log.producer() as producer:
+            await producer.send(numbered("events", b"k", 3))
+        async with log.consumer("readers", ["events"]) as consumer:
+            await take(consumer, 3)
+            await consumer.commit({at: 2})
+        assert (await log.lag("readers", ["events"]))[at] == Lag(0, 3, 2)
+        operator = AIOKafkaConsumer(
+            bootstrap_servers=kafka_broker.bootstrap,
+            group_id=settings.there("readers"),
+            enable_auto_commit=False,
+        )
+        await operator.start()
+        try:
+            there = settings.theirs(at)
+            operator.assign([there])
+            await operator.commit({there: 3})
+        finally:
+            await operator.stop()
+        assert (await log.lag("readers", ["events"]))[at] == Lag(0, 3, 3, moved=True)
+        await log.move("readers", {at: 1})
+        assert (await log.lag("readers", ["events"]))[at] == Lag(0, 3, 1)

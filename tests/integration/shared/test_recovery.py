@@ -1,10 +1,10 @@
 """A database beside a log that has gone on: what is taken over again, what is read again, and what is left alone."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from shared.contracts.messages import CustomerChanged
 from shared.contracts.topics import Topic, topic_specs
 from shared.db import Database, Tx
 from shared.leases import lease_table
-from shared.log import Log, Outgoing, TopicPartition
+from shared.log import Lag, Log, Outgoing, TopicPartition
 from shared.log.opening import open_log
 from shared.positions import EVERY, TRUSTED, announced, load_positions, note, positions_table
 from shared.recovery import Recovery
@@ -78,6 +78,20 @@ class Bench:
             await note(tx, positions, ends)
 
 
+class Moved:
+    """A log whose offsets were all committed by somebody else."""
+
+    def __init__(self, inner: Log) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, Lag]:
+        lags = await self._inner.lag(group, topics)
+        return {at: replace(lag, moved=True) for at, lag in lags.items()}
+
+
 @pytest.fixture
 async def bench(database_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
     async with (
@@ -120,6 +134,14 @@ async def test_a_group_that_is_not_ahead_stays(bench: Bench) -> None:
     await bench.note({at: 6})
     await bench.recovery().run()
     assert await bench.committed(at) == 5
+
+
+async def test_a_group_that_its_operator_moved_stays(bench: Bench) -> None:
+    at = await bench.pass_responses(5)
+    bench.log = cast(Log, Moved(bench.log))
+    await bench.recovery().run()
+    assert await bench.committed(at) == 5
+    assert (await bench.noted(Topic.RESPONSES))[at] == 5
 
 
 async def test_a_database_from_before_is_trusted_once(bench: Bench) -> None:
