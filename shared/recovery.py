@@ -98,8 +98,9 @@ class Recovery:
 
     async def _go_back(self, lease: Lease) -> None:
         """Have the group read again what it has passed and the database does not hold."""
-        positions = await self._load(self.topics)
+        # In this order: what another replica commits meanwhile, it has noted before.
         lags = await self.log.lag(self.database.service, self.topics)
+        positions = await self._load(self.topics)
         back: dict[TopicPartition, int] = {}
         trusted: dict[TopicPartition, int] = {}
         for at, lag in lags.items():

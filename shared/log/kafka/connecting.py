@@ -92,11 +92,12 @@ class Connection(Generic[Client]):
             try:
                 client = await self._start()
             except Exception as error:  # noqa: BLE001 - nobody awaits this task: say it, and try again
-                self._error = str(error) if isinstance(error, Unavailable) else reason(error)
+                said = str(error) if isinstance(error, Unavailable) else reason(error)
                 if isinstance(
                     error, KafkaConnectionError
                 ):  # it says no more than that there is none
-                    self._error = await diagnose(self._settings) or self._error
+                    said = await diagnose(self._settings) or said
+                self._error = said
                 delay = CONNECT_BACKOFF_SECONDS[min(attempt, len(CONNECT_BACKOFF_SECONDS) - 1)]
                 log.warning(
                     "kafka_connect_failed",

@@ -92,6 +92,22 @@ class Moved:
         return {at: replace(lag, moved=True) for at, lag in lags.items()}
 
 
+class Busy:
+    """A log beside which another replica notes one more record and commits it, just before it is asked."""
+
+    def __init__(self, bench: Bench, at: TopicPartition) -> None:
+        self._bench, self._inner, self._at = bench, bench.log, at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, Lag]:
+        if self._at.topic in topics:
+            await self._bench.note({self._at: 6})
+            await self._inner.move(group, {self._at: 6})
+        return await self._inner.lag(group, topics)
+
+
 @pytest.fixture
 async def bench(database_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
     async with (
@@ -134,6 +150,15 @@ async def test_a_group_that_is_not_ahead_stays(bench: Bench) -> None:
     await bench.note({at: 6})
     await bench.recovery().run()
     assert await bench.committed(at) == 5
+
+
+async def test_what_another_replica_handles_meanwhile_is_no_gap(bench: Bench) -> None:
+    at = await bench.pass_responses(5)
+    await bench.note({at: 5})
+    quiet, bench.log = bench.log, cast(Log, Busy(bench, at))
+    await bench.recovery(in_use_after_seconds=0.0).run()
+    bench.log = quiet
+    assert await bench.committed(at) == 6
 
 
 async def test_a_group_that_its_operator_moved_stays(bench: Bench) -> None:
