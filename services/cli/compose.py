@@ -6,12 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.cli.paths import service_of
 from shared.auth import Access
 from shared.contracts.topics import topic_specs
 from shared.db import open_database
+from shared.http.app import health_routes
 from shared.http.problems import Problem
 from shared.http.serve import Service
 from shared.log import Log
@@ -75,11 +77,12 @@ async def create_topics(settings: Settings) -> list[str]:
 
 
 class Origin:
-    """One origin over services in this process: each path goes to the service that answers it."""
+    """One origin over services in this process: each path goes to the service that answers it; ready when all are."""
 
     def __init__(self, services: Sequence[Service]) -> None:
         self._apps: dict[str, ASGIApp] = {service.name: service.app for service in services}
-        self._health = services[0].app
+        self._health = FastAPI(openapi_url=None)
+        self._health.include_router(health_routes(*(service.health for service in services)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith("/health/"):

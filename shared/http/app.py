@@ -79,8 +79,9 @@ def operation_id(route: Any) -> str:
     return f"{method}_{words}"
 
 
-def health_routes(health: Health) -> APIRouter:
-    """The two probes; neither asks a dependency, so that an outage never restarts a process."""
+def health_routes(*healths: Health) -> APIRouter:
+    """The two probes of a process, which is ready when all its services are; neither asks a dependency, so that an
+    outage never restarts a process."""
     router = APIRouter(prefix="/health", tags=["health"])
 
     @router.get("/live")
@@ -89,9 +90,11 @@ def health_routes(health: Health) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> JSONResponse:
-        if health.started and not health.comparing and not health.draining:
+        if any(health.draining for health in healths):
+            return JSONResponse({"status": "draining"}, 503)
+        if all(health.started and not health.comparing for health in healths):
             return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "draining" if health.draining else "starting"}, 503)
+        return JSONResponse({"status": "starting"}, 503)
 
     return router
 
