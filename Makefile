@@ -69,6 +69,10 @@ faults-short: setup ## A few of each fault, in minutes (FAULTS='F7 F13' to choos
 faults-quick: setup ## What CI does of them: the rows that bite most, in six minutes
 	@$(BIN)/python -m tests.faults --quick
 
+.PHONY: upgrade-check
+upgrade-check: setup ## Upgrade from the previous release under load, and back (FROM=v0.1.0 ROUNDS=3)
+	@AFTERWORD_PREVIOUS=$(FROM) $(BIN)/python -m tests.faults --trials $(or $(ROUNDS),3) U1
+
 .PHONY: soak
 soak: setup ## Two hours with a fault every minute: does anything grow? (SECONDS=7200)
 	@SOAK_SECONDS=$(or $(SECONDS),7200) $(BIN)/python -m tests.faults --trials 1 F33

@@ -1,8 +1,8 @@
 """The schema of a service's database: migrate it, and refuse to work on one that does not fit this code."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 
 from shared.db import Database, Tx
 from shared.errors import StartupError, TurnedAway, Unavailable
@@ -18,6 +19,11 @@ from shared.telemetry import log
 
 _ADVISORY_LOCK = 0x4166_7465_7277
 _RETRY_SECONDS = 2.0
+_LOCK_TIMEOUT = "2s"
+"""For so long a migration may wait for a table: whoever comes after it waits behind it."""
+_TRIES = 60
+_IN_USE = ("55P03", "40P01")
+"""A lock that was not given in time, a deadlock."""
 
 compatibility = sa.Table(
     "schema_compatibility",
@@ -25,6 +31,10 @@ compatibility = sa.Table(
     sa.Column("oldest_revision", sa.Text, nullable=False),
 )
 """One row, written by migrations: the head revision of the oldest code that still works on this schema."""
+
+
+class _InUse(Unavailable):
+    """Others hold what a migration must lock."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +52,47 @@ class Schema:
 
 
 async def migrate(database: Database, schema: Schema) -> tuple[str | None, str]:
-    """Bring the schema to this code's head and return the revisions before and after. Idempotent; one at a time."""
+    """Bring the schema to this code's head and return the revisions before and after. Idempotent; one at a time.
+
+    A newer schema is left as it is: this code was rolled back to. Raises `StartupError` when it cannot work on it, and
+    `Unavailable` when others hold for minutes what a migration must lock.
+    """
+    for _ in range(_TRIES):
+        try:
+            return await _migrate(database, schema)
+        except _InUse as error:
+            log.info("migration_waits", service=schema.service, reason=str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
+    return await _migrate(database, schema)
+
+
+async def _migrate(database: Database, schema: Schema) -> tuple[str | None, str]:
+    head = schema.head()
     async with database.migrating() as tx:
         if tx.dialect.name == "postgresql":
+            await tx.execute(sa.text("SET LOCAL lock_timeout = 0"))
             await tx.execute(sa.text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+            await tx.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
             await tx.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {schema.service}"))
-        before, head = await _revision(tx), schema.head()
+        before = await _revision(tx)
+        if before is not None and before > head:
+            if problem := await _too_new(tx, schema, before):
+                raise StartupError(problem)
+            return before, before
         if before != head:
-            await tx.run_sync(_upgrade, schema)
+            with _in_use():
+                await tx.run_sync(_upgrade, schema)
     return before, head
+
+
+@contextmanager
+def _in_use() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _IN_USE:
+            raise _InUse(f"database: {error.orig}") from error
+        raise
 
 
 async def problem_with(database: Database, schema: Schema) -> str | None:
@@ -65,7 +107,13 @@ async def problem_with(database: Database, schema: Schema) -> str | None:
                 f"the database of {schema.service} is at schema revision {found or 'none'} and this code needs {head}:"
                 " run `afterword migrate`"
             )
-        oldest = (await tx.execute(sa.select(compatibility.c.oldest_revision))).scalar_one()
+        return await _too_new(tx, schema, found)
+
+
+async def _too_new(tx: Tx, schema: Schema, found: str) -> str | None:
+    """Why code that is older than the schema must not work on it, None when it may."""
+    head = schema.head()
+    oldest = (await tx.execute(sa.select(compatibility.c.oldest_revision))).scalar_one()
     if oldest <= head:
         return None
     return (

@@ -64,7 +64,8 @@ async def migrate_all(
     moved = {}
     for name in names:
         schema = schema_of(name)
-        async with open_database(database_url, name, ca_file) as database:
+        # An index of a large table takes as long as it takes.
+        async with open_database(database_url, name, ca_file, statement_seconds=None) as database:
             moved[name] = await migrate(database, schema)
     return moved
 

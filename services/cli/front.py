@@ -12,7 +12,7 @@ from services.cli.origin import ProxyOrigin
 from services.cli.paths import SERVICES
 from shared.errors import StartupError
 from shared.http.app import Health
-from shared.http.serve import Service, run
+from shared.http.serve import LINGER_SECONDS, Service, run
 from shared.telemetry import configure_logging
 
 _GRACE_SECONDS = 30.0
@@ -67,4 +67,5 @@ async def _serve(places: Mapping[str, str], host: str, port: int, trusted_proxie
             grace_seconds=_GRACE_SECONDS,
             stop=asyncio.Event(),
             trusted_proxies=trusted_proxies,
+            linger_seconds=LINGER_SECONDS,
         )

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from services.cli.compose import migrate_all, open_services, settings_of
 from shared.errors import AfterwordError, StartupError, leaves
-from shared.http.serve import run
+from shared.http.serve import LINGER_SECONDS, run
 from shared.settings import Settings
 from shared.telemetry import configure_logging, log
 
@@ -59,6 +59,7 @@ async def _serve(name: str, settings: Settings) -> None:
             grace_seconds=settings.grace_seconds,
             stop=asyncio.Event(),
             trusted_proxies=settings.trusted_proxies,
+            linger_seconds=LINGER_SECONDS,
         )
 
 

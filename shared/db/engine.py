@@ -137,16 +137,16 @@ async def now(tx: Tx) -> datetime:
 
 @asynccontextmanager
 async def open_database(
-    url: str, service: str, ca_file: Path | None = None
+    url: str, service: str, ca_file: Path | None = None, *, statement_seconds: int | None = 60
 ) -> AsyncIterator[Database]:
     """Open `postgresql://...` (one schema per service) or `sqlite:///directory` (one file per service). A server's
-    certificate must be signed by an authority in `ca_file`.
+    certificate must be signed by an authority in `ca_file`. A statement of a server ends after `statement_seconds`.
 
     Connects lazily: a database that is down shows at the first use, as `Unavailable`.
     Raises `StartupError` for a URL that can never work.
     """
     if url.startswith(("postgresql://", "postgres://")):
-        engine = postgresql.open_engine(url, service, ca_file, **_OPTIONS)
+        engine = postgresql.open_engine(url, service, ca_file, statement_seconds, **_OPTIONS)
         engines = {engine}
         begin = partial(postgresql.transaction, engine)
         database = Database(service, "postgresql", begin, engine)

@@ -23,7 +23,6 @@ _DRIVER = "afterword.driver"
 _JSONB_VERSION = b"\x01"
 _SETTINGS = {
     "lock_timeout": "10s",
-    "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "60s",
 }
 CONNECTIONS = 12
@@ -46,7 +45,9 @@ class Row(asyncpg.Record):  # type: ignore[misc]  # untyped library
         return dict(self.items())
 
 
-def open_engine(url: str, service: str, ca_file: Path | None, **options: Any) -> AsyncEngine:
+def open_engine(
+    url: str, service: str, ca_file: Path | None, statement_seconds: int | None, **options: Any
+) -> AsyncEngine:
     """A pool of connections that commit each statement, but for those that `transaction` takes; connects lazily.
 
     Raises `StartupError` for a URL that can never work.
@@ -65,9 +66,10 @@ def open_engine(url: str, service: str, ca_file: Path | None, **options: Any) ->
             " AFTERWORD_DATABASE_CA_FILE names the authority that signs certificates"
         )
     own = {"application_name": f"afterword-{service}", "search_path": service}
+    own["statement_timeout"] = f"{statement_seconds or 0}s"
     arguments: dict[str, Any] = {
         "timeout": 5,
-        "command_timeout": 60,
+        "command_timeout": statement_seconds,
         "server_settings": own | _SETTINGS,
         "record_class": Row,
     }

@@ -60,6 +60,9 @@ class Connection(HttpToolsProtocol):
     _idle = False
     """Whether the last request has its answer and nothing of another has come."""
 
+    _leaving = False
+    """Whether the next answer is the last."""
+
     _waits_since: float | None = None
     _waits_after: Any = None
 
@@ -81,7 +84,9 @@ class Connection(HttpToolsProtocol):
             raise _Refused
         self._read_head()
         parser, before = self.parser, self.cycle
-        keep_alive = self.scope["http_version"] != "1.0" and parser.should_keep_alive()
+        keep_alive = (
+            self.scope["http_version"] != "1.0" and parser.should_keep_alive() and not self._leaving
+        )
         done = partial(self.on_response_complete, self.scope)
         self.cycle = exchange = Exchange(self, keep_alive=keep_alive, on_response=done)
         if before is None or before.response_complete:
@@ -128,6 +133,12 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         else:
             self._idle = True
+
+    def leave(self) -> None:
+        """Make the next answer, or the one that is under way, the last, and say so in it."""
+        self._leaving = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
 
     def hang_up_if_slow(self, at: float, seconds: float) -> None:
         """To be called every now and then: end a connection that has owed a request for longer than this, or has

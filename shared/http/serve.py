@@ -18,6 +18,12 @@ from shared.http.connections import HEADER_SECONDS, KEEP_ALIVE_SECONDS, Connecti
 from shared.instruments import STARTED
 from shared.telemetry import log
 
+LINGER_SECONDS = 3.0
+"""How long a process that ends waits for what comes on a connection that was kept: closed in the face of a request, the
+client could not know whether it had its effect. Whoever asks more seldom than this is let go of."""
+
+_LOOK_SECONDS = 0.05
+
 Work = Callable[[asyncio.Event], Awaitable[None]]
 """A loop that runs until the event is set; an exception it raises ends the process."""
 
@@ -36,11 +42,16 @@ class _Server(uvicorn.Server):
     """uvicorn without its own signal handling: this process decides when it stops."""
 
     def __init__(
-        self, config: uvicorn.Config, on_started: Callable[[], None], header_seconds: float
+        self,
+        config: uvicorn.Config,
+        on_started: Callable[[], None],
+        header_seconds: float,
+        linger_seconds: float,
     ) -> None:
         super().__init__(config)
         self._on_started = on_started
         self._header_seconds = header_seconds
+        self._linger_seconds = linger_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -54,6 +65,18 @@ class _Server(uvicorn.Server):
                 if isinstance(connection, Connection):
                     connection.hang_up_if_slow(at, self._header_seconds)
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and let each that is open have one answer more."""
+        for closing in (*self.servers, *(sockets or ())):
+            closing.close()
+        ends = time.monotonic() + self._linger_seconds
+        while time.monotonic() < ends and self.server_state.connections:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.leave()
+            await asyncio.sleep(_LOOK_SECONDS)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -72,8 +95,10 @@ async def run(
     on_started: Callable[[], None] = lambda: None,
     trusted_proxies: str = "",
     header_seconds: float = HEADER_SECONDS,
+    linger_seconds: float = 0.0,
 ) -> None:
-    """Serve and work until SIGTERM, SIGINT or `stop`; then refuse, finish, drain and return within the grace.
+    """Serve and work until SIGTERM, SIGINT or `stop`; then refuse, finish, drain and return within the grace. Kept
+    connections are answered for `linger_seconds` more, a fifth of the grace at most.
 
     Raises `StartupError` for a port in use, and whatever ends a worker.
     """
@@ -82,6 +107,7 @@ async def run(
         loop.add_signal_handler(name, stop.set)
     if metrics_port is not None:
         _serve_metrics(host, metrics_port)
+    linger_seconds = min(linger_seconds, grace_seconds / 5)
     config = uvicorn.Config(
         app,
         host=host,
@@ -96,10 +122,12 @@ async def run(
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=trusted_proxies,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=max(1, int(grace_seconds) - 5),
+        timeout_graceful_shutdown=max(1, int(grace_seconds - linger_seconds) - 5),
         backlog=4096,
     )
-    server = _Server(config, lambda: _announce(services, on_started), header_seconds)
+    server = _Server(
+        config, lambda: _announce(services, on_started), header_seconds, linger_seconds
+    )
     try:
         with _bind(config) as listening:
             async with asyncio.timeout(None) as grace, asyncio.TaskGroup() as group:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,14 +29,19 @@ class Process:
     child: subprocess.Popen[bytes] | None = None
     crash_at: str | None = None
     module: str = "services.cli"
+    code: Path | None = None
+    """Where the code is that it runs; this repository's by default."""
 
     def start(self, *, crash_at: str | None = None) -> None:
         self.crash_at = crash_at
         environment = self.environment | ({"AFTERWORD_CRASH_AT": crash_at} if crash_at else {})
+        if self.code is not None:
+            environment["PYTHONPATH"] = str(self.code)
         with self.log.open("ab") as output:
             self.child = subprocess.Popen(
                 [sys.executable, "-m", self.module, *self.arguments],
                 env=environment,
+                cwd=self.code,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -69,6 +74,8 @@ class System:
     keys: dict[str, str]
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
+    transport: Callable[[], httpx.AsyncBaseTransport] = httpx.AsyncHTTPTransport
+    """How a client comes to the URLs."""
 
     def url(self, path: str) -> str:
         return self.urls[service_of(path.partition("?")[0]) or "ingest"] + path
@@ -119,6 +126,7 @@ class Client(httpx.AsyncClient):
             headers={"authorization": f"Bearer {system.keys[workspace]}"},
             timeout=30,
             trust_env=False,
+            transport=system.transport(),
         )
         self._system = system
 
@@ -156,8 +164,29 @@ def distributed(
     replicas: dict[str, int] | None = None,
     settings: dict[str, str] | None = None,
 ) -> System:
-    """Prepare topics and schemas and describe the processes; none is started yet. Extra replicas of a service are
-    named SERVICE-2, ...; the client talks to the first."""
+    """Prepare topics and schemas and describe the processes; none is started yet."""
+    system = describe(
+        directory,
+        log_url=log_url,
+        database_url=database_url,
+        workspaces=workspaces,
+        replicas=replicas,
+        settings=settings,
+    )
+    prepare(system)
+    return system
+
+
+def describe(
+    directory: Path,
+    *,
+    log_url: str,
+    database_url: str,
+    workspaces: dict[str, dict[str, Any]] | None = None,
+    replicas: dict[str, int] | None = None,
+    settings: dict[str, str] | None = None,
+) -> System:
+    """Describe the processes. Extra replicas of a service are named SERVICE-2, ...; the client talks to the first."""
     keys = write_access(directory / "access.yaml", workspaces)
     urls = {name: f"http://127.0.0.1:{free_port()}" for name in SERVICES}
     environment = base_environment(directory) | {
@@ -175,15 +204,19 @@ def distributed(
             processes[label] = Process(
                 url, ["serve", name], environment | own, directory / f"{label}.log"
             )
+    return System(processes, urls, keys, directory, environment)
+
+
+def prepare(system: System, code: Path | None = None) -> None:
+    """Make the topics and bring the schemas to the version of the code, as the migration Job does."""
     preparing = [
-        Process("", command, environment, directory / f"{command[0]}.log")
+        Process("", command, system.environment, system.directory / f"{command[0]}.log", code=code)
         for command in (["topics", "create"], ["migrate"])
     ]
     for one in preparing:
         one.start()
     for one in preparing:
         assert one.wait_for_exit(120) == 0, one.log.read_text()
-    return System(processes, urls, keys, directory, environment)
 
 
 def embedded(directory: Path) -> System:

@@ -25,6 +25,7 @@ from tests.faults.faults import (
     senders,
     services,
     soak,
+    upgrades,
     webhooks,
 )
 from tests.faults.setup import Setup
@@ -56,6 +57,7 @@ _APART = Setup(replicas=2, clocks_apart=True)
 _SIDE = Setup(replicas=2, side_door=True)
 _CLUSTER = Setup(brokers=3)
 _SMALL = Setup(disk_mb=384)
+_RELEASES = Setup(replicas=2, previous=True)
 _EMBEDDED = Setup(embedded=True)
 _EMBEDDED_SMALL = Setup(embedded=True, disk_mb=48)
 
@@ -142,6 +144,14 @@ ROWS: Sequence[Row] = (
     Row("F30", "dead letters replayed under load", letters.replayed_live, 1, 50, 5),
     Row("F31", "everything killed, started in any order", services.everything_killed, 1, 20, 1),
     Row("F32", "schemas migrated under load", migrations.migrated_under_load, 1, 20, 5),
+    Row(
+        "U1",
+        "upgraded from the previous release, and back",
+        upgrades.there_and_back,
+        1,
+        10,
+        setup=_RELEASES,
+    ),
     Row("F33", "a long run, with a fault every minute", soak.soak, 0, 1),
     Row("F34", "the database lost, an older backup restored", backups.restored, 1, 50, 5),
     Row(

@@ -11,6 +11,7 @@ from deploy.local.process import MissingPart
 from tests.faults.laboratory import Laboratory
 from tests.faults.laws import check
 from tests.faults.one_process import open_one_process
+from tests.faults.releases import open_two_releases
 from tests.faults.report import RECOVERY_SECONDS, Outcome
 from tests.faults.rows import Row
 from tests.faults.setup import Setup
@@ -92,4 +93,6 @@ async def run_rows(
 
 
 def _open(setup: Setup) -> AbstractAsyncContextManager[Laboratory]:
+    if setup.previous:
+        return open_two_releases()
     return open_one_process(setup) if setup.embedded else open_distributed(setup)

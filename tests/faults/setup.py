@@ -17,5 +17,7 @@ class Setup:
     """The first replica's clock is slow by ten minutes, the second's fast."""
     disk_mb: int | None = None
     """The data lies on a small disk of its own, which can be filled."""
+    previous: bool = False
+    """The previous release is there too, and begins; each workspace is a system of its own."""
     sabotage: str | None = None
     """The build that is broken on purpose: the laws must be seen not to hold."""

@@ -30,6 +30,7 @@ class Workload:
     client: Client
     rng: random.Random
     doors: tuple[str, ...]
+    shops: int = _SHOPS
     ledger: Ledger = field(default_factory=Ledger)
     _number: int = 0
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -41,8 +42,9 @@ class Workload:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Workload"]:
-        """Shops and customers at work; at the end what was begun is insisted on."""
-        tasks = [asyncio.create_task(self._shop()) for _ in range(_SHOPS)]
+        """Shops and customers at work; at the end what was begun is insisted on. Again after that, if asked."""
+        self._stop.clear()
+        tasks = [asyncio.create_task(self._shop()) for _ in range(self.shops)]
         tasks.append(asyncio.create_task(self._customers()))
         try:
             yield self
