@@ -25,6 +25,7 @@ from shared.instruments import (
 from shared.leases import Lease
 from shared.log import Outgoing, Producer
 from shared.telemetry import current_traceparent, log
+from shared.tracing.messages import publishing
 
 SIGNAL = "outbox"
 _BATCH = 500
@@ -136,7 +137,8 @@ class Relay:
             for _, topic, key, value in rows
         ]
         try:
-            await self._producer.send(records)
+            with publishing(self._service, records) as carrying:
+                await self._producer.send(carrying)
         except Refused as refusal:
             return await self._block(rows, refusal)
         return [row.id for row in rows]

@@ -18,6 +18,7 @@ from shared.outbox import Relay
 from shared.schema import Schema, open_gate, refuse_wrong_schema
 from shared.settings import Settings
 from shared.tokens import KeyRing
+from shared.tracing.messages import observed
 from shared.watchdog import watch
 from shared.worker import Subscription, Worker
 
@@ -73,7 +74,8 @@ async def consume(
     topics = tuple(subscriptions)
     group = ground.service
     consumer = await ground.stack.enter_async_context(ground.log.consumer(group, topics))
-    worker = Worker(group, consumer, ground.producer, subscriptions, max_records=max_records)
+    handled = {topic: observed(group, topic, one) for topic, one in subscriptions.items()}
+    worker = Worker(group, consumer, ground.producer, handled, max_records=max_records)
     ground.worker, ground.consumer, ground.topics = worker, consumer, topics
 
     async def watchdog(stop: asyncio.Event) -> None:
