@@ -86,6 +86,7 @@ def _rendered(announcement: Announcement, at: datetime) -> NewMessage:
         sequence=alert.sequence,
         type=announcement.type,
         body=msgspec.json.encode(body_of(announcement, at)),
+        traceparent=announcement.traceparent,
     )
 
 
