@@ -86,7 +86,7 @@ bench: setup ## Speed against plain baselines, in the same run
 .PHONY: wheels
 wheels: setup ## What constraints.txt pins, and Afterword, as wheels in build/wheels
 	@rm -rf build/wheels
-	@$(BIN)/pip wheel --quiet --disable-pip-version-check -c constraints.txt -w build/wheels .
+	@$(BIN)/pip wheel --quiet --disable-pip-version-check -c constraints.txt -w build/wheels '.[traces]'
 
 .PHONY: sbom
 sbom: wheels ## What is in the image, as CycloneDX in build/sbom.cdx.json
@@ -161,5 +161,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; found none on PATH." >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "Making $(VENV) with $(PYTHON) ..."; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing Afterword and its tools into $(VENV) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,traces]'
 	@touch $@

@@ -26,6 +26,7 @@ from shared.leases import Lease
 from shared.log import Outgoing, Producer, TopicPartition
 from shared.positions import announced, note
 from shared.telemetry import current_traceparent, log
+from shared.tracing.messages import publishing
 
 SIGNAL = "outbox"
 _BATCH = 500
@@ -146,7 +147,8 @@ class Relay:
             for _, topic, key, value in rows
         ]
         try:
-            return await self._producer.send(records)
+            with publishing(self._service, records) as carrying:
+                return await self._producer.send(carrying)
         except Refused as refusal:
             await self._block(rows[refusal.index], refusal)
             return None

@@ -25,6 +25,7 @@ from shared.schema import Schema, refuse_wrong_schema, wait_for_schema
 from shared.settings import Settings
 from shared.telemetry import log as telemetry
 from shared.tokens import KeyRing
+from shared.tracing.messages import observed
 from shared.watchdog import watch
 from shared.worker import Subscription, Worker
 
@@ -123,9 +124,8 @@ async def consume(
             await note(tx, ground.tables.positions, ends)
 
     consumer = await ground.stack.enter_async_context(ground.log.consumer(group, topics))
-    worker = Worker(
-        group, consumer, ground.producer, subscriptions, note_passed, max_records=max_records
-    )
+    handled = {topic: observed(group, topic, one) for topic, one in subscriptions.items()}
+    worker = Worker(group, consumer, ground.producer, handled, note_passed, max_records=max_records)
     ground.worker, ground.consumer, ground.topics = worker, consumer, topics
 
     async def watchdog(stop: asyncio.Event) -> None:

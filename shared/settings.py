@@ -3,6 +3,7 @@
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -68,6 +69,18 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    traces_url: str | None = Field(
+        None,
+        description="The OpenTelemetry collector, http://host:4318 (OTLP over HTTP; /v1/traces is added); without it"
+        " no trace is recorded. Needs afterword[traces]",
+    )
+    traces_ratio: float = Field(
+        0.01,
+        description="Of the traces that begin here, how many are recorded, 0 to 1; one that came with a traceparent is"
+        " recorded if that says so",
+        ge=0,
+        le=1,
+    )
     grace_seconds: float = Field(
         25.0, description="How long a shutdown may take to finish what was accepted", gt=0
     )
@@ -88,6 +101,17 @@ class Settings(BaseSettings):
         for part in parts:
             ip_network(part)
         return ",".join(parts)
+
+    @field_validator("traces_url")
+    @classmethod
+    def _collector(cls, url: str | None) -> str | None:
+        """Nothing but a place: what is logged of it must hold no password."""
+        parts = urlsplit(url or "http://none")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be http://host:port or https://host:port")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("must hold no login, no ? and no #: a collector of yours knows them")
+        return url or None
 
     @model_validator(mode="after")
     def _one_key_ring(self) -> "Settings":

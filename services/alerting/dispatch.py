@@ -21,6 +21,7 @@ from shared.errors import StartupError, Unavailable
 from shared.instruments import DELIVERY_ATTEMPTS, DELIVERY_SECONDS
 from shared.signals import Signal
 from shared.telemetry import log
+from shared.tracing.requests import calling, carried_by, replied
 from shared.webhook import Reply, SecretError, outcome, sign
 from shared.webhook.client import WebhookClient
 
@@ -215,12 +216,16 @@ class Dispatcher:
             headers = sign(claimed.secrets, claimed.message, int(at.timestamp()), claimed.body)
         except SecretError as error:
             return Reply(None, str(error), "", None, 0.0)
-        return await self._client.post(
-            claimed.target.url,
-            headers,
-            claimed.body,
-            timeout_seconds=self._settings.delivery_timeout_seconds,
-        )
+        url = claimed.target.url
+        with calling("alerting", url, claimed.traceparent) as span:
+            reply = await self._client.post(
+                url,
+                headers | carried_by(span),
+                claimed.body,
+                timeout_seconds=self._settings.delivery_timeout_seconds,
+            )
+            replied(span, reply)
+        return reply
 
     def _give_back(self) -> None:
         for queue in self._queues.values():

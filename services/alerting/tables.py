@@ -65,6 +65,7 @@ messages = sa.Table(
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("traceparent", sa.Text),
     info=cut_by("id"),
 )
 """What is sent, rendered once: the same webhook-id always comes with the same bytes."""

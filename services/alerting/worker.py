@@ -93,6 +93,7 @@ def _rendered(announcement: Announcement) -> NewMessage:
         sequence=alert.sequence,
         type=announcement.type,
         body=msgspec.json.encode(body_of(announcement)),
+        traceparent=announcement.traceparent,
     )
 
 

@@ -20,6 +20,7 @@ from shared.log import Log
 from shared.log.opening import open_log
 from shared.schema import Schema, migrate
 from shared.settings import Settings
+from shared.tracing.opening import open_tracing
 
 
 def settings_of(service: str, **values: Any) -> Settings:
@@ -41,6 +42,7 @@ async def open_services(
     """Open the services on one log and one access file, as their settings say. Raises `StartupError`."""
     first = settings[names[0]]
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(open_tracing(first))
         access = Access.load(first.access_file)
         log = await stack.enter_async_context(open_log(first.log_url, first.log_login()))
         yield [

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from services.trigger.channels.webhook import body_of, headers_of
-from services.trigger.store import customers, invitations, secrets
+from services.trigger.store import customers, decisions, invitations, secrets
 from services.trigger.store.invitations import Change
 from shared import crash
 from shared.contracts.values import InvitationState
 from shared.db import Database, now
 from shared.instruments import DELIVERY_ATTEMPTS, DELIVERY_SECONDS
 from shared.telemetry import log
+from shared.tracing.requests import calling, carried_by, replied
 from shared.webhook import Reply, next_attempt, outcome
 from shared.webhook.client import WebhookClient
 
@@ -29,6 +30,7 @@ class Sending:
     url: str
     secret: str
     contact: Mapping[str, str]
+    traceparent: str | None
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,16 @@ class Sender:
             known = await customers.load_customers(
                 tx, {(row.workspace, row.customer) for row in rows}
             )
+            traces = await decisions.traces_of(tx, [(row.workspace, row.decision) for row in rows])
         if not rows:
             return 0
         crash.point(crash.Point.SENDER_AFTER_CLAIM)
         sendings = [
             Sending(
-                row, *channels.get((row.workspace, row.channel), ("", "")), _contact(row, known)
+                row,
+                *channels.get((row.workspace, row.channel), ("", "")),
+                _contact(row, known),
+                traces.get((row.workspace, row.decision)),
             )
             for row in rows
         ]
@@ -75,9 +81,14 @@ class Sender:
         row = sending.row
         body = body_of(row.document, sending.contact)
         headers = headers_of(sending.secret, row.id, int(at.timestamp()), body)
-        reply = await self.client.post(
-            sending.url, headers, body, timeout_seconds=self.timeout_seconds
-        )
+        with calling("trigger", sending.url, sending.traceparent) as span:
+            reply = await self.client.post(
+                sending.url,
+                headers | carried_by(span),
+                body,
+                timeout_seconds=self.timeout_seconds,
+            )
+            replied(span, reply)
         DELIVERY_ATTEMPTS.labels("trigger", outcome(reply)).inc()
         DELIVERY_SECONDS.labels("trigger").observe(reply.duration_seconds)
         return reply

@@ -1,5 +1,6 @@
 """How a message stands in the log: a structured CloudEvents 1.0 document that any console consumer can read."""
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -17,6 +18,9 @@ from shared.log import Outgoing, Record
 
 M = TypeVar("M")
 TRACEPARENT = "traceparent"
+"""In an envelope, where what is told began; in a record's header, the hop that brought it, which goes before."""
+_LAST_FIELD = re.compile(rb',"traceparent":"([0-9a-f-]{55})"}')
+_LAST_FIELD_BYTES = 73
 _BY_TYPE = {model.TYPE: model for model in MESSAGES}
 
 
@@ -111,7 +115,8 @@ def decode_message(record: Record) -> Received[Message] | None:
         message = model.model_validate_json(bytes(envelope.data))
     except ValidationError as error:
         raise Undecodable(f"{envelope.type}: {_first_problem(error)}") from error
-    return Received(key.workspace, key.entity, message, record, envelope.traceparent, envelope.time)
+    trace = _trace_of(record, envelope.traceparent)
+    return Received(key.workspace, key.entity, message, record, trace, envelope.time)
 
 
 def decode_lean(wanted: type[Message], record: Record) -> Received[Any] | None:
@@ -125,7 +130,8 @@ def decode_lean(wanted: type[Message], record: Record) -> Received[Any] | None:
         message = lean_decoder(wanted)(envelope.data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"{envelope.type}: {error}") from error
-    return Received(key.workspace, key.entity, message, record, envelope.traceparent)
+    trace = _trace_of(record, envelope.traceparent)
+    return Received(key.workspace, key.entity, message, record, trace)
 
 
 def _open(record: Record) -> tuple[Key, _Envelope, type[Message]] | None:
@@ -152,11 +158,21 @@ def decode_transaction_event(record: Record) -> Received[Event]:
     """Read a record of the events topic. Raises `Undecodable`."""
     key = decode_key(record.key)
     event = decode_event(record.value)
-    trace = event.traceparent
+    trace = _trace_of(record, event.traceparent)
+    return Received(key.workspace, key.entity, event, record, trace)
+
+
+def trace_at_end(value: bytes | None) -> str | None:
+    """The traceparent of a message that `encode_message` wrote, which puts it last, without decoding the message."""
+    found = None if value is None else _LAST_FIELD.fullmatch(value[-_LAST_FIELD_BYTES:])
+    return None if found is None else found[1].decode()
+
+
+def _trace_of(record: Record, told: str | None) -> str | None:
     for name, value in record.headers:
         if name == TRACEPARENT and value:
-            trace = value.decode("latin-1")
-    return Received(key.workspace, key.entity, event, record, trace)
+            return value.decode("latin-1")
+    return told
 
 
 def decode_record(record: Record) -> Received[Event] | Received[Message] | None:

@@ -17,6 +17,7 @@ from shared.db import postgresql, sqlite
 from shared.db.failures import translated
 from shared.errors import StartupError, Unavailable
 from shared.signals import Signal
+from shared.tracing.transactions import transaction
 
 
 def encode_json(value: Any) -> str:
@@ -69,9 +70,10 @@ class Database:
         be tried again; nothing of it is then to be relied on."""
         after = _After()
         self._require_schema()
-        async with translated(), self._transaction() as tx:
-            tx.info[_AFTER] = after
-            yield tx
+        with transaction(self.service, self.dialect):
+            async with translated(), self._transaction() as tx:
+                tx.info[_AFTER] = after
+                yield tx
         for name in after.wake:
             self._signals[name].notify()
         for act in after.acts:

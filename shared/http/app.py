@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
@@ -19,6 +20,8 @@ from shared.http.problems import Problem, invalid, unavailable
 from shared.telemetry import log
 
 VERSION = "0.1.0"
+_NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPI would tell whoever instruments this process of every path, and that of a survey link is a key to it."""
 
 
 @dataclass
@@ -49,6 +52,7 @@ def create_app(
         redoc_url=None,
         openapi_url=f"/v1/openapi/{service}.json",
         generate_unique_id_function=operation_id,
+        telemetry=_NO_TELEMETRY,
         responses={
             "default": {
                 "description": "RFC 9457 problem",

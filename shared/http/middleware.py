@@ -17,6 +17,8 @@ from shared.http.connections import WHOLE
 from shared.http.problems import Problem, unavailable
 from shared.instruments import HTTP_SECONDS
 from shared.telemetry import log
+from shared.tracing import well_formed
+from shared.tracing.requests import answered, serving
 
 MAX_BODY_BYTES = 1024 * 1024
 _LARGE_BYTES = 128 * 1024
@@ -24,7 +26,6 @@ _BODY_SECONDS = 30.0
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _NONE: Mapping[str, Any] = {}
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _LINK = re.compile(r"^(/s/)(?!preview/)[^/]+")
 
 
@@ -42,9 +43,11 @@ class RequestContext:
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
         scope.setdefault("state", {})["request_id"] = request_id
+        method = measured_method(scope["method"])
+        span = serving(self.service, method, trace_of(headers))
         bound = {"request_id": request_id}
-        if traceparent := trace_of(headers):
-            bound["traceparent"] = traceparent
+        if span.traceparent is not None:
+            bound["traceparent"] = span.traceparent
         started = time.monotonic()
         status = 500
 
@@ -59,10 +62,10 @@ class RequestContext:
             with structlog.contextvars.bound_contextvars(**bound):
                 await self.app(scope, receive, answer)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
-            method = measured_method(scope["method"])
-            seconds = HTTP_SECONDS.labels(self.service, method, route, status)
+            route = getattr(scope.get("route"), "path", None)
+            seconds = HTTP_SECONDS.labels(self.service, method, route or "other", status)
             seconds.observe(time.monotonic() - started)
+            answered(span, method, route, status)
 
 
 def measured_method(method: str) -> str:
@@ -86,7 +89,8 @@ def shown_path(path: str) -> str:
 def trace_of(headers: dict[bytes, bytes]) -> str | None:
     """The request's W3C traceparent, None when absent or malformed."""
     value = headers.get(b"traceparent")
-    return value.decode("ascii") if value is not None and _TRACEPARENT.fullmatch(value) else None
+    text = None if value is None else value.decode("latin-1")
+    return text if text is not None and well_formed(text) else None
 
 
 @dataclass

@@ -46,6 +46,7 @@ class Claimed(NamedTuple):
     id: str
     message: str
     body: bytes
+    traceparent: str | None
     target: Endpoint
     secrets: tuple[str, ...]
 
@@ -188,11 +189,11 @@ async def _with_bodies(tx: Tx, rows: Sequence[Any], at: datetime) -> list[Claime
     )
     m = messages.c
     keys = sorted({(workspace, message) for workspace, _, _, message in rows})
-    found = await load(tx, [m.workspace, m.id, m.body], [m.workspace, m.id], keys)
-    bodies = {(workspace, id): bytes(body) for workspace, id, body in found}
+    wanted = [m.workspace, m.id, m.body, m.traceparent]
+    found = await load(tx, wanted, [m.workspace, m.id], keys)
+    sent = {(workspace, id): (bytes(body), trace) for workspace, id, body, trace in found}
     claimed = []
     for workspace, id, endpoint, message in rows:
         if target := targets.get((workspace, endpoint)):
-            body = bodies[workspace, message]
-            claimed.append(Claimed(workspace, id, message, body, *target))
+            claimed.append(Claimed(workspace, id, message, *sent[workspace, message], *target))
     return claimed

@@ -25,6 +25,7 @@ class NewMessage:
     sequence: int
     type: str
     body: bytes
+    traceparent: str | None = None
 
 
 async def add_deliveries(
@@ -44,6 +45,7 @@ async def add_deliveries(
                 "type": m.type,
                 "body": m.body,
                 "created_at": at,
+                "traceparent": m.traceparent,
             }
             for m, _ in sent
         ],

@@ -32,6 +32,8 @@ from shared.http.problems import FieldError, Problem, invalid, unavailable
 from shared.instruments import HTTP_SECONDS
 from shared.log import Outgoing, Producer
 from shared.telemetry import log
+from shared.tracing.messages import sending
+from shared.tracing.requests import answered, serving
 
 PATH: Final = "/v1/events"
 _DOOR: Final = "http"
@@ -64,8 +66,10 @@ class EventsDoor:
         started = time.monotonic()
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
+        method = measured_method(scope["method"])
+        span = serving("ingest", method, trace_of(headers))
         try:
-            answer = await self._answer(scope, headers, receive)
+            answer = await self._answer(scope, headers, receive, span.traceparent)
             status, kind, extra = 202, b"application/json", _NOTHING
             body = _encode(answer)
         except Problem as problem:
@@ -85,14 +89,17 @@ class EventsDoor:
                     request_id
                 )
             )
-        seconds = _seconds.get(status) or HTTP_SECONDS.labels(
-            "ingest", measured_method(scope["method"]), PATH, status
-        )
+        seconds = _seconds.get(status) or HTTP_SECONDS.labels("ingest", method, PATH, status)
         seconds.observe(time.monotonic() - started)
+        answered(span, method, PATH, status)
         await _respond(send, status, kind, extra, request_id, body)
 
     async def _answer(
-        self, scope: AsgiScope, headers: dict[bytes, bytes], receive: Receive
+        self,
+        scope: AsgiScope,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        traceparent: str | None,
     ) -> dict[str, Any]:
         if scope["method"] != "POST":
             raise Problem(405, "method-not-allowed", f"{PATH} takes POST only.")
@@ -112,20 +119,32 @@ class EventsDoor:
                 _refused.inc(len(intake.bad))
                 if not (report and intake.good):
                     raise intake.problem()
-            await self._append(principal, intake, trace_of(headers))
+            await self._append(principal, intake, traceparent, brought=b"traceparent" in headers)
         finally:
             self._in_flight -= size
         return accepted_json(intake)
 
-    async def _append(self, principal: Principal, intake: Intake, traceparent: str | None) -> None:
-        headers = ((TRACEPARENT, traceparent.encode()),) if traceparent else ()
+    async def _append(
+        self, principal: Principal, intake: Intake, traceparent: str | None, *, brought: bool
+    ) -> None:
+        """Append the events. The request's trace goes along, before that in an event itself if it was brought by the
+        client, and never in its place if it began here."""
+        span = sending("ingest", Topic.EVENTS, traceparent, len(intake.good))
+        headers = ((TRACEPARENT, span.traceparent.encode()),) if span.traceparent else ()
+        over = headers if brought else ()
         key = _beginning(principal.workspace)
         records = [
-            Outgoing(Topic.EVENTS, key + event.subject.encode(), event.value, headers)
+            Outgoing(
+                Topic.EVENTS,
+                key + event.subject.encode(),
+                event.value,
+                headers if event.traceparent is None else over,
+            )
             for event in intake.good
         ]
         try:
-            await self.producer.send(records)
+            with span:
+                await self.producer.send(records)
         except Unavailable as error:
             log.warning("events_not_acknowledged", workspace=principal.workspace, reason=str(error))
             raise unavailable(

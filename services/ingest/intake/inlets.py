@@ -14,6 +14,7 @@ from shared.errors import Undecodable
 from shared.http.middleware import trace_of
 from shared.http.problems import FieldError
 from shared.log import Outgoing, Producer, Record
+from shared.tracing import well_formed
 from shared.worker import Subscription
 
 _DOOR: Final = "inlet"
@@ -42,6 +43,8 @@ def decode_inlet(workspace: str, record: Record) -> Received[Good]:
     found = _read(headers, record.value)
     if isinstance(found, Good):
         trace = trace_of({TRACEPARENT.encode(): headers.get(TRACEPARENT, b"")})
+        if trace is None and found.traceparent is not None and well_formed(found.traceparent):
+            trace = found.traceparent
         return Received(workspace, found.subject, found, record, trace)
     EVENTS_REFUSED.labels(_DOOR).inc()
     first = found[0]

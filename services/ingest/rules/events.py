@@ -54,6 +54,8 @@ class Good(msgspec.Struct, frozen=True, gc=False):
     id: str
     subject: str
     value: bytes
+    traceparent: str | None = None
+    """What the event itself says of its trace."""
 
 
 _decode_plain = msgspec.json.Decoder(_Plain).decode
@@ -74,7 +76,7 @@ def read_event(value: bytes, now: datetime) -> Good | list[FieldError]:
     try:
         event = _decode_plain(value)
         if _plainly_good(event, value, now):
-            return Good(event.source, event.id, event.subject, value)
+            return Good(event.source, event.id, event.subject, value, event.traceparent)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     return _look(value, now)
@@ -123,7 +125,7 @@ def _look(value: bytes, now: datetime) -> Good | list[FieldError]:
                 "time", "is out of range", "a time from 1970 on, at most 5 minutes in the future"
             )
         ]
-    return Good(event.source, event.id, event.subject, value)
+    return Good(event.source, event.id, event.subject, value, event.traceparent)
 
 
 def _missing(document: dict[str, Any]) -> Sequence[FieldError]:

@@ -42,6 +42,14 @@ async def lock_pending(tx: Tx, keys: Iterable[tuple[str, str]]) -> list[Any]:
     return [row for row in rows if row.outcome == Outcome.PENDING]
 
 
+async def traces_of(tx: Tx, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The traceparent of each of these decisions that has one, by workspace and id."""
+    d = decisions.c
+    wanted = [d.workspace, d.id, d.traceparent]
+    found = await load(tx, wanted, [d.workspace, d.id], sorted(set(keys)))
+    return {(workspace, id): trace for workspace, id, trace in found if trace is not None}
+
+
 async def save_verdicts(
     tx: Tx,
     decided: Sequence[tuple[Any, Verdict]],

@@ -87,6 +87,22 @@ async def test_a_failure_is_tried_again_with_the_same_id_and_body(alerting: Aler
     assert (shown["state"], shown["reason"], shown["next_attempt_at"]) == ("delivered", None, None)
 
 
+async def test_the_trace_of_an_answer_goes_on_at_the_receiver(alerting: Alerting) -> None:
+    """Whether or not it is recorded here. What a client made up is not passed on as one."""
+    trace = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    async with receiving() as receiver:
+        await alerting.put_rule()
+        await alerting.put_endpoint(receiver.url)
+        for number, brought in enumerate((trace, "made up", None)):
+            await alerting.handle(received(response(f"r{number}"), traceparent=brought))
+        async with alerting.dispatching():
+            requests = await receiver.got(3)
+    carried = {request.json()["data"]["response"]["id"]: request.headers for request in requests}
+    assert carried["r0"]["traceparent"] == trace
+    assert "traceparent" not in carried["r1"]
+    assert "traceparent" not in carried["r2"]
+
+
 async def test_retry_after_is_obeyed(alerting: Alerting) -> None:
     busy = b"HTTP/1.1 429 Slow\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n"
     async with receiving(busy) as receiver, alerting.dispatching():

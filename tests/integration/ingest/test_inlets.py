@@ -53,6 +53,17 @@ def test_structured_and_binary_records_are_events(
     }
 
 
+def test_a_trace_in_an_event_is_its_own_unless_a_header_brings_another() -> None:
+    value = json.dumps(EVENT | {"traceparent": TRACE}).encode()
+    other = TRACE.replace("a", "f")
+    assert decode_inlet("acme", record(value)).traceparent == TRACE
+    assert (
+        decode_inlet("acme", record(value, [("traceparent", other.encode())])).traceparent == other
+    )
+    wrong = json.dumps(EVENT | {"traceparent": "made up"}).encode()
+    assert decode_inlet("acme", record(wrong)).traceparent is None
+
+
 @pytest.mark.parametrize(
     ("value", "headers"),
     [

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,8 @@ from shared.errors import Refused, Unavailable
 from shared.http.middleware import MAX_BODY_BYTES
 from shared.log import Log, Outgoing, Producer, Record, TopicPartition
 from shared.log.opening import open_log
+from shared.tracing import record_by
+from tests.fakes import NotingTracer
 from tests.support import eventually, write_access
 
 EVENT: dict[str, Any] = {
@@ -117,6 +119,34 @@ async def test_a_structured_event_is_in_the_log_byte_for_byte(door: Door) -> Non
         "customer 17",
         TRACE,
     )
+
+
+@pytest.fixture
+def tracer() -> Iterator[NotingTracer]:
+    noting = NotingTracer(1.0)
+    record_by(noting)
+    yield noting
+    record_by(None)
+
+
+@pytest.mark.parametrize("brought", [{}, {"traceparent": TRACE}])
+async def test_a_trace_goes_on_where_the_client_began_it(
+    door: Door, tracer: NotingTracer, brought: dict[str, str]
+) -> None:
+    """One in an event itself is kept, unless the request brought another."""
+    own = TRACE.replace("a", "f")
+    batch = [EVENT, EVENT | {"id": "order-2", "traceparent": own}]
+    answer = await door.post(json.dumps(batch).encode(), BATCH, headers=brought)
+    assert answer.status_code == 202
+    serving, sending = tracer.begun
+    assert (serving.name, serving.parent) == ("POST", brought.get("traceparent"))
+    assert (sending.name, sending.parent) == ("send events", serving.traceparent)
+    found = [decode_transaction_event(record) for record in await door.appended()]
+    traces = {received.message.id: received.traceparent for received in found}
+    assert traces == {
+        "order-1": sending.traceparent,
+        "order-2": sending.traceparent if brought else own,
+    }
 
 
 async def test_binary_mode(door: Door) -> None:

@@ -65,7 +65,9 @@ async def invitation(bench: Bench) -> Any:
     return row
 
 
-async def asked_by_webhook(bench: Bench, receiver: Receiver, **fields: Any) -> None:
+async def asked_by_webhook(
+    bench: Bench, receiver: Receiver, traceparent: str | None = None, **fields: Any
+) -> None:
     """One invitation that is to be sent through the channel `crm`."""
     await bench.put("channel", "crm", {"type": "webhook", "url": receiver.url})
     async with bench.database.begin() as tx:
@@ -74,7 +76,8 @@ async def asked_by_webhook(bench: Bench, receiver: Receiver, **fields: Any) -> N
         channel="crm", contact={"email": "data.mail", "phone": "data.phone"}, **fields
     )
     await bench.handlers.customers([bench.customer("ann", contact={"email": "ann@known.example"})])
-    await bench.handlers.events([bench.event(data={"mail": "ann@event.example", "phone": "123"})])
+    event = bench.event(data={"mail": "ann@event.example", "phone": "123"})
+    await bench.handlers.events([event._replace(traceparent=traceparent)])
 
 
 async def make_due(bench: Bench) -> None:
@@ -138,6 +141,16 @@ async def test_the_webhook_carries_the_link_signed(
     assert sent["data"]["link"].startswith("https://ask.example/s/")
     assert sent["data"]["contact"] == {"email": "ann@known.example", "phone": "123"}
     assert sent["data"]["transaction"]["data"] == {}
+
+
+@pytest.mark.parametrize("traceparent", ["00-" + "a" * 32 + "-" + "b" * 16 + "-01", None])
+async def test_the_trace_of_the_event_goes_on_at_the_receiver(
+    bench: Bench, receiver: Receiver, sender: Sender, traceparent: str | None
+) -> None:
+    await asked_by_webhook(bench, receiver, traceparent)
+    await sender.step()
+    ((headers, _),) = receiver.got
+    assert headers.get("traceparent") == traceparent
 
 
 async def test_a_failure_is_tried_again_with_the_same_id_until_the_schedule_ends(

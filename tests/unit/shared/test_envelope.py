@@ -5,7 +5,12 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from shared.contracts.envelope import decode_message, decode_record, encode_message
+from shared.contracts.envelope import (
+    decode_message,
+    decode_record,
+    encode_message,
+    trace_at_end,
+)
 from shared.contracts.keys import Key, decode_key
 from shared.contracts.messages import CustomerChanged, ResponseChanged
 from shared.contracts.values import Answer, QuestionKind
@@ -50,6 +55,24 @@ def test_it_comes_back_equal_with_trace_and_position() -> None:
     assert received is not None
     assert (received.workspace, received.entity, received.message) == ("acme", "c/1", CUSTOMER)
     assert (received.traceparent, received.record.offset) == (TRACE, 7)
+
+
+def test_the_hop_that_brought_it_goes_before_where_it_began() -> None:
+    hop = "00-" + "a" * 32 + "-" + "c" * 16 + "-01"
+    record = stored(encoded(CUSTOMER))._replace(headers=(("traceparent", hop.encode()),))
+    received = decode_message(record)
+    assert received is not None
+    assert received.traceparent == hop
+
+
+def test_where_it_began_can_be_told_without_decoding_it() -> None:
+    assert trace_at_end(encoded(CUSTOMER).value) == TRACE
+    assert trace_at_end(None) is None
+    named = CUSTOMER.model_copy(update={"attributes": {"traceparent": TRACE}})
+    for message in (CUSTOMER, named):
+        key = Key("acme", "c/1")
+        out = encode_message(key, message, id="e1", source="ingest", time=AT, traceparent=None)
+        assert trace_at_end(out.value) is None
 
 
 def test_answers_keep_their_kinds_of_value() -> None:
