@@ -27,16 +27,15 @@ down_revision = "{before}"
 def upgrade() -> None:
     op.execute("{sql}")
 """
+_NEXT = f"{int(SCHEMA.head()) + 1:04}"
 _WAITING = """SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE facts%'"""
 
 
 def _further(directory: Path, sql: str) -> Schema:
     """The same service with one migration more."""
-    before = SCHEMA.head()
-    revision = f"{int(before) + 1:04}"
     shutil.copytree(SCHEMA.migrations, directory)
-    text = _MORE.format(revision=revision, before=before, sql=sql)
-    (directory / "versions" / f"{revision}_more.py").write_text(text, encoding="utf-8")
+    text = _MORE.format(revision=_NEXT, before=SCHEMA.head(), sql=sql)
+    (directory / "versions" / f"{_NEXT}_more.py").write_text(text, encoding="utf-8")
     return Schema(SCHEMA.service, directory)
 
 
@@ -55,18 +54,18 @@ async def test_code_is_refused_on_a_schema_that_was_contracted_after_it(
 ) -> None:
     older = schema_at(SCHEMA, "0001", tmp_path / "older")
     contracted = _further(
-        tmp_path / "further", "UPDATE schema_compatibility SET oldest_revision = '0003'"
+        tmp_path / "further", f"UPDATE schema_compatibility SET oldest_revision = '{_NEXT}'"
     )
     async with open_database(empty_database_url, "scoring") as database:
         await migrate(database, contracted)
         for code in (older, SCHEMA):
             told = await problem_with(database, code)
             assert told is not None
-            assert f"needs code of revision 0003 or newer; this code is at {code.head()}" in told
+            assert f"needs code of revision {_NEXT} or newer; this code is at {code.head()}" in told
             with pytest.raises(StartupError, match="deploy a newer version"):
                 await migrate(database, code)
         async with database.migrating() as tx:
-            assert (await tx.execute(sa.select(compatibility))).scalar_one() == "0003"
+            assert (await tx.execute(sa.select(compatibility))).scalar_one() == _NEXT
 
 
 async def test_a_migration_that_waits_for_a_table_lets_others_to_it_meanwhile(
