@@ -42,7 +42,8 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         dispatcher = Dispatcher(ground.database, client, settings, SystemRandom().random)
         await consume(ground, {Topic.RESPONSES: Subscription(Judge(ground.database).handle)})
         relay(ground, outbox, leases, overdue=seconds_due)
-        retention = Retention(ground.database, leases, kept(settings.retain_deliveries_days))
+        classes = kept(settings.retain_deliveries_days, settings.retain_answers_days)
+        retention = Retention(ground.database, leases, classes)
         ground.work += [dispatcher.run, retention.run]
         app = create_app(
             "alerting",

@@ -14,6 +14,7 @@ from services.ingest.intake.inlets import inlet_subscriptions
 from services.ingest.page import page_routes
 from services.ingest.settings import Settings
 from services.ingest.store.invitations import decode_invitation
+from services.ingest.store.retention import kept
 from services.ingest.tables import leases, outbox
 from services.ingest.worker import InvitationCopies
 from shared.auth import Access
@@ -23,6 +24,8 @@ from shared.http.app import create_app
 from shared.http.serve import Service
 from shared.log import Log
 from shared.operations import operation_routes
+from shared.retention import Retention
+from shared.retention_routes import retention_routes
 from shared.runtime import consume, open_ground, relay
 from shared.schema import Schema
 from shared.worker import Subscription
@@ -48,6 +51,9 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         }
         await consume(ground, subscriptions)
         relay(ground, outbox, leases)
+        classes = kept(settings.retain_answers_days, settings.retain_invitations_days)
+        retention = Retention(ground.database, leases, classes)
+        ground.work.append(retention.run)
         routers = [
             customers.router,
             definitions.router,
@@ -55,6 +61,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
             previews.router,
             responses.router,
             operation_routes(ground, outbox, checks=parked_checks(ground.database)),
+            retention_routes(ground.service, retention),
         ]
         app = create_app(
             "ingest",
