@@ -16,6 +16,7 @@ class Point(StrEnum):
     SENDER_AFTER_SEND = "sender.after_send"
     DISPATCH_AFTER_CLAIM = "dispatch.after_claim"
     DISPATCH_AFTER_SEND = "dispatch.after_send"
+    RETENTION_BEFORE_COMMIT = "retention.before_commit"
 
 
 _NAME, _, _COUNT = os.environ.get("AFTERWORD_CRASH_AT", "").partition(":")

@@ -5,16 +5,16 @@ Nothing here hurries: a range that is in use, or has work left in it, is looked 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, time
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from shared.db import Database, Tx, now
-from shared.db.days import bound, days_in_a_range
-from shared.db.partitions import Range, drop_range, list_ranges, make_ranges, seize
+from shared import crash
+from shared.db import Database, now
+from shared.db.days import days_in_a_range
+from shared.db.partitions import Range, drop_range, make_ranges, seize
 from shared.due import run_steps
 from shared.errors import Unavailable
 from shared.instruments import (
@@ -22,76 +22,13 @@ from shared.instruments import (
     RETENTION_RANGES_DROPPED,
     RETENTION_ROWS_DELETED,
 )
+from shared.kept import Kept, old_ranges
 from shared.leases import Lease
+from shared.outlook import MOST_COUNTED, Outlook, look_at
 from shared.telemetry import log
 
 _POLL_SECONDS = 3_600.0
 _BATCH = 1_000
-MOST_COUNTED = 100_000
-"""An outlook counts no more rows than this, so that a look stays cheap."""
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What came before this day began is old: as a moment, and as the bound of ids."""
-
-    day: date
-
-    @property
-    def at(self) -> datetime:
-        return datetime.combine(self.day, time(), UTC)
-
-    @property
-    def id(self) -> str:
-        return bound(self.day)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A class of data: for how many days it is kept, in which tables, and the service's statements about its rows."""
-
-    name: str
-    days: int
-    """0 is for ever."""
-    oldest: Callable[[Tx], Awaitable[date | None]]
-    count: Callable[[Tx, Before, int], Awaitable[int]]
-    """How many rows would be deleted one by one, counted up to a number."""
-    delete: Callable[[Tx, Before, int], Awaitable[int]] | None = None
-    """Delete up to so many; None where another step of the service does it."""
-    wide: tuple[sa.Table, ...] = ()
-    """The tables that are dropped range by range, cut alike."""
-    holds: Callable[[Tx, Range, Before | None], Awaitable[bool]] | None = None
-    """Whether a range is needed yet for rows that stay; without a day, for any row at all."""
-
-    def before(self, at: datetime) -> Before | None:
-        """What is old now, None when nothing ever is."""
-        return Before((at - timedelta(days=self.days)).date()) if self.days else None
-
-
-@dataclass(frozen=True)
-class RangeOutlook:
-    """A partition that is old; one that `waits` has work left in it, or rows that are not old themselves."""
-
-    name: str
-    first_day: date | None
-    end_day: date
-    rows: int
-    bytes: int
-    waits: bool
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What would be let go of now. The rows of partitions are an estimate; `rows` are those deleted one by one."""
-
-    name: str
-    kept_days: int | None
-    before: date | None
-    oldest_day: date | None
-    rows: int
-    days_ahead: int | None
-    """For how many days to come there are partitions; None where there are none at all."""
-    partitions: Sequence[RangeOutlook]
 
 
 class Retention:
@@ -101,6 +38,7 @@ class Retention:
         self._database = database
         self._lease = Lease(database, leases, "retention")
         self._kept = kept
+        self._one_at_a_time = asyncio.Lock()
         self._waiting: set[str] = set()
         for one in kept:
             RETENTION_ROWS_DELETED.labels(database.service, one.name)
@@ -118,15 +56,20 @@ class Retention:
 
     async def step(self) -> int:
         """One bounded piece of the work; returns how many rows were deleted one by one: there may be more of them."""
-        if not await self._lease.hold():
-            return 0
-        return sum([await self._tend(kept) for kept in self._kept])
+        return await self.work() or 0
+
+    async def work(self) -> int | None:
+        """The same at an operator's wish; None while another replica is at it."""
+        async with self._one_at_a_time:
+            if not await self._lease.hold():
+                return None
+            return sum([await self._tend(kept) for kept in self._kept])
 
     async def outlook(self, *, most: int = MOST_COUNTED) -> list[Outlook]:
         """What the next steps would let go of, by class, counting up to `most` rows; changes nothing."""
         async with self._database.read() as tx:
             at = await now(tx)
-            return [await _outlook(tx, kept, at, most) for kept in self._kept]
+            return [await look_at(tx, kept, at, most) for kept in self._kept]
 
     async def _tend(self, kept: Kept) -> int:
         try:
@@ -156,13 +99,14 @@ class Retention:
         async with self._database.begin() as tx:
             before = kept.before(await now(tx))
             deleted = await kept.delete(tx, before, _BATCH) if before else 0
+            crash.point(crash.Point.RETENTION_BEFORE_COMMIT)
         RETENTION_ROWS_DELETED.labels(self._database.service, kept.name).inc(deleted)
         return deleted
 
     async def _drop(self, kept: Kept) -> None:
         async with self._database.read() as tx:
             before = kept.before(await now(tx))
-            old = await _old_ranges(tx, kept, before)
+            old = await old_ranges(tx, kept, before)
         for one, waits in old:
             if waits or not await self._drop_one(kept, one):
                 self._say_once(kept, one)
@@ -197,33 +141,3 @@ class Retention:
         RETENTION_OLDEST_DAY.labels(self._database.service, kept.name).set(
             datetime.combine(oldest, time(), UTC).timestamp()
         )
-
-
-async def _old_ranges(tx: Tx, kept: Kept, before: Before | None) -> list[tuple[Range, bool]]:
-    """The ranges that are wholly old, each with whether it waits."""
-    if before is None or not kept.wide:
-        return []
-    old = [one for one in await list_ranges(tx, kept.wide[0]) if one.end <= before.id]
-    return [(one, kept.holds is not None and await kept.holds(tx, one, before)) for one in old]
-
-
-async def _outlook(tx: Tx, kept: Kept, at: datetime, most: int) -> Outlook:
-    before = kept.before(at)
-    old = {(one.first, one.end): waits for one, waits in await _old_ranges(tx, kept, before)}
-    every = [await list_ranges(tx, table) for table in kept.wide]
-    return Outlook(
-        name=kept.name,
-        kept_days=kept.days or None,
-        before=before.day if before else None,
-        oldest_day=await kept.oldest(tx),
-        rows=await kept.count(tx, before, most) if before else 0,
-        days_ahead=min(((one[-1].end_day - at.date()).days for one in every if one), default=None),
-        partitions=[
-            RangeOutlook(
-                one.name, one.first_day, one.end_day, one.rows, one.bytes, old[one.first, one.end]
-            )
-            for ranges in every
-            for one in ranges
-            if (one.first, one.end) in old
-        ],
-    )

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from shared.operations import Check, Checks, Reader
-from shared.retention import Outlook, Retention
+from shared.operations import Check, Checks, Reader, Writer
+from shared.outlook import Outlook
+from shared.retention import Retention
+from shared.telemetry import log
 
 
 class RetentionJson(BaseModel):
@@ -14,6 +16,14 @@ class RetentionJson(BaseModel):
 
     service: str
     classes: list[Outlook]
+
+
+class LetGoJson(BaseModel):
+    """One small piece of the work: how many rows went one by one; 0 when nothing is left, or another replica is at it."""
+
+    service: str
+    rows: int
+    busy: bool
 
 
 def retention_routes(service: str, retention: Retention) -> APIRouter:
@@ -24,6 +34,13 @@ def retention_routes(service: str, retention: Retention) -> APIRouter:
     async def outlook(principal: Reader) -> RetentionJson:
         """What would be let go of now, by class of data. Nothing is changed: the service does it by itself."""
         return RetentionJson(service=service, classes=await retention.outlook())
+
+    @router.post("/retention")
+    async def let_go(principal: Writer) -> LetGoJson:
+        """Do now a small piece of what the service does by itself within the hour; ask again until no rows are left."""
+        rows = await retention.work()
+        log.info("retention_asked_for", service=service, by=principal.id, rows=rows)
+        return LetGoJson(service=service, rows=rows or 0, busy=rows is None)
 
     return router
 

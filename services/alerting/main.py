@@ -44,7 +44,8 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         dispatcher = Dispatcher(ground.database, client, settings, SystemRandom().random)
         await consume(ground, {Topic.RESPONSES: Subscription(Judge(ground.database).handle)})
         relay(ground, overdue=seconds_due)
-        retention = Retention(ground.database, leases, kept(settings.retain_deliveries_days))
+        classes = kept(settings.retain_deliveries_days, settings.retain_answers_days)
+        retention = Retention(ground.database, leases, classes)
         ground.once_opened(dispatcher.run, retention.run)
         app = create_app(
             "alerting",

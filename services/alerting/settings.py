@@ -3,6 +3,7 @@
 from pydantic import Field
 
 import shared.settings
+from shared.kept_days import COMES_BACK_DAYS, KeptDays
 
 
 class Settings(shared.settings.Settings):
@@ -24,4 +25,9 @@ class Settings(shared.settings.Settings):
         description="How long deliveries are kept after their last change, with bodies and attempts; 0 is for ever",
         ge=0,
         le=36_500,
+    )
+    retain_answers_days: KeptDays = Field(
+        0,
+        description="How long alerts are kept, with the answers they are about, after their last change; 0 is for ever,"
+        f" and no less than {COMES_BACK_DAYS} else. Set the same for ingest",
     )

@@ -55,6 +55,23 @@ alerts = sa.Table(
     sa.Index("alerts_by_customer", "workspace", "customer", "id"),
 )
 
+past_alerts = sa.Table(
+    "past_alerts",
+    metadata,
+    sa.Column("workspace", sa.Text, primary_key=True),
+    sa.Column("response", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("raised_at", UtcDateTime, nullable=False),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
+)
+"""What is left of an alert that was let go of: what it was and what was last announced of it, so that a late revision of
+its response goes on from there and never raises it as another one. An alert that came back by that stands in both."""
+
 messages = sa.Table(
     "messages",
     metadata,

@@ -68,6 +68,10 @@ def lines(report: dict[str, Any]) -> list[str]:
     ]
     if (hidden := report["drifted"] - len(report["drift"])) > 0:
         said.append(f"  and {hidden} more")
+    if report["forgotten"]:
+        said.append(
+            f"{report['forgotten']} counts are of answers that are not kept any longer: taken over as they stand"
+        )
     kept = ", ".join(
         f"{plain(name)}" + (f"={plain(path)}" if path else "")
         for name, path in report["dimensions"].items()

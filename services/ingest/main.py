@@ -15,6 +15,7 @@ from services.ingest.page import page_routes
 from services.ingest.restores import RESTORES
 from services.ingest.settings import Settings
 from services.ingest.store.invitations import decode_invitation
+from services.ingest.store.retention import kept
 from services.ingest.tables import leases, outbox, positions
 from services.ingest.worker import InvitationCopies
 from shared.auth import Access
@@ -24,6 +25,8 @@ from shared.http.app import create_app
 from shared.http.serve import Service
 from shared.log import Log
 from shared.operations import operation_routes
+from shared.retention import Retention
+from shared.retention_routes import retention_routes
 from shared.runtime import Tables, consume, open_ground, relay
 from shared.schema import Schema
 from shared.worker import Subscription
@@ -50,6 +53,9 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         }
         await consume(ground, subscriptions)
         relay(ground)
+        classes = kept(settings.retain_answers_days, settings.retain_invitations_days)
+        retention = Retention(ground.database, leases, classes)
+        ground.once_opened(retention.run)
         routers = [
             customers.router,
             definitions.router,
@@ -57,6 +63,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
             previews.router,
             responses.router,
             operation_routes(ground, checks=parked_checks(ground.database)),
+            retention_routes(ground.service, retention),
         ]
         app = create_app(
             "ingest",

@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 import shared.settings
+from shared.kept_days import COMES_BACK_DAYS, KeptDays
 
 
 class Settings(shared.settings.Settings):
@@ -26,3 +27,23 @@ class Settings(shared.settings.Settings):
         " A right link always opens. See trusted_proxies for a deployment behind a proxy",
         ge=1,
     )
+    retain_answers_days: KeptDays = Field(
+        0,
+        description="How long answers are kept, with whom and what they are about; 0 is for ever, and no less than"
+        f" {COMES_BACK_DAYS} and than edit_window else. Scores stay as they are. Set the same for scoring and alerting",
+    )
+    retain_invitations_days: KeptDays = Field(
+        400,
+        description="How long the copies of invitations are kept after these were made, and in any case until their"
+        f" links have expired; 0 is for ever, and no less than {COMES_BACK_DAYS} else. Set the same for trigger",
+    )
+
+    @model_validator(mode="after")
+    def _answers_outlive_edits(self) -> "Settings":
+        """What may still be edited must be there."""
+        if self.retain_answers_days and timedelta(self.retain_answers_days) < self.edit_window:
+            raise ValueError(
+                f"AFTERWORD_RETAIN_ANSWERS_DAYS={self.retain_answers_days} would let go of answers that"
+                f" AFTERWORD_EDIT_WINDOW lets be edited for {self.edit_window.days} days"
+            )
+        return self

@@ -56,6 +56,15 @@ invitations = sa.Table(
 )
 """Copies. Revision 0, without a document, holds the lock of one that is not here yet, and a stop that waits for it."""
 
+past_invitations = sa.Table(
+    "past_invitations",
+    metadata,
+    sa.Column("workspace", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("customer", sa.Text, nullable=False),
+)
+"""What is left of a copy that was let go of: that there was one, and who is meant when its link says stop."""
+
 responses = sa.Table(
     "responses",
     metadata,
@@ -82,3 +91,4 @@ responses = sa.Table(
     sa.Index("responses_of_customer", "workspace", "customer", "created_at"),
     sa.Index("responses_by_state", "workspace", "state", "created_at"),
 )
+"""A `forgotten` response has no answers and nothing it was joined with any longer: its keys say that it was given."""

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from shared.db import Json
+from shared.db import Json, UtcDateTime
 from shared.leases import lease_table
 from shared.outbox import outbox_table
 from shared.positions import positions_table
@@ -46,10 +46,18 @@ facts = sa.Table(
     sa.Column("derived", Json, nullable=False),
     sa.Column("transaction_was", Json),
     sa.Column("customer_was", Json),
+    sa.Column("changed_at", UtcDateTime, nullable=False, server_default=sa.func.now()),
     sa.Index("facts_by_survey", "workspace", "survey", "day"),
+    sa.Index(
+        "facts_by_age",
+        "changed_at",
+        postgresql_where=sa.text("state = 'submitted'"),
+        sqlite_where=sa.text("state = 'submitted'"),
+    ),
 )
 """One row per response, as it was: `dimensions` came with it, `derived` follows from paths declared here. A deleted
-response keeps its row, and with it its revision, so that a late older revision does not count again."""
+response keeps its row, and with it its revision, so that a late older revision does not count again; so does a forgotten
+one, which no revision changes any more, for nobody knows what it counts as."""
 
 answers = sa.Table(
     "answers",
@@ -82,9 +90,11 @@ cells = sa.Table(
     sa.Column("dimensions", Json, nullable=False),
     sa.Column("value", sa.Text, nullable=False),
     sa.Column("n", sa.BigInteger, nullable=False),
+    sa.Column("forgotten", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("cells_by_metric", "workspace", "metric", "day"),
     sa.Index("cells_by_survey", "workspace", "survey", "day"),
     sa.Index("cells_by_kind", "workspace", "kind", "day"),
 )
 """The histograms: how often each value was given. `id` is a digest of all that the cell is keyed by, so that the key
-stays short however long a dimension is; only `n` ever changes, and no index holds it."""
+stays short however long a dimension is; only `n` ever changes, and `forgotten`, which is how much of it no fact says any
+longer; no index holds either."""

@@ -70,7 +70,8 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         sender = Sender(
             ground.database, client, settings.send_timeout_seconds, settings.send_concurrency
         )
-        retention = Retention(ground.database, leases, kept(settings.retain_decisions_days))
+        classes = kept(settings.retain_decisions_days, settings.retain_invitations_days)
+        retention = Retention(ground.database, leases, classes)
         ground.once_recovered(*_due_work(ground, handlers, sender, settings), watch.run)
         ground.once_opened(retention.run)
         context = Context(ground.database, settings)

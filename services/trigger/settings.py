@@ -1,11 +1,12 @@
 """What a process of trigger is told by its environment."""
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 import shared.settings
+from shared.kept_days import COMES_BACK_DAYS, KeptDays
 
-EVENTS_KEPT_DAYS = 40
-"""Longer than the log and the dead letters keep them, so that nothing that comes back is new."""
+EVENTS_KEPT_DAYS = COMES_BACK_DAYS
+"""So that nothing that comes back is new."""
 
 
 class Settings(shared.settings.Settings):
@@ -23,20 +24,13 @@ class Settings(shared.settings.Settings):
     send_concurrency: int = Field(
         50, description="Channel webhooks under way at once", ge=1, le=200
     )
-    retain_decisions_days: int = Field(
+    retain_decisions_days: KeptDays = Field(
         400,
-        description=f"How long decisions are kept; 0 is for ever, and no less than {EVENTS_KEPT_DAYS} else",
-        ge=0,
-        le=36_500,
+        description=f"How long decisions are kept; 0 is for ever, and no less than {EVENTS_KEPT_DAYS} else: an event"
+        " that is still known must be able to say what was decided about it",
     )
-
-    @field_validator("retain_decisions_days")
-    @classmethod
-    def _longer_than_events(cls, days: int) -> int:
-        """An event that is still known must be able to say what was decided about it."""
-        if 0 < days < EVENTS_KEPT_DAYS:
-            raise ValueError(
-                f"decisions must be kept for {EVENTS_KEPT_DAYS} days or more, as the events they are about are;"
-                " 0 keeps them for ever"
-            )
-        return days
+    retain_invitations_days: KeptDays = Field(
+        400,
+        description="How long invitations that have ended are kept after they were made, and in any case until their"
+        f" links have expired; 0 is for ever, and no less than {COMES_BACK_DAYS} else. Set the same for ingest",
+    )

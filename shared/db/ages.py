@@ -1,21 +1,25 @@
-"""Rows by the time in their ids, workspace by workspace: their keys start with both, and no index is on time alone."""
+"""Rows by the time in their ids, or in another column that an index has next to the workspace, workspace by workspace:
+no index is on time alone."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from shared.db.days import day_of
+from shared.db.days import day_of, span
 from shared.db.engine import Tx
+
+Bound = str | datetime
+"""Of an id, or of a time."""
 
 
 async def older_rows(
     tx: Tx,
     columns: Sequence[sa.Column[Any]],
     key: sa.Column[Any],
-    before: str,
+    before: Bound,
     where: sa.ColumnElement[bool],
     *,
     limit: int,
@@ -32,7 +36,7 @@ async def older_rows(
 
 
 async def count_older(
-    tx: Tx, key: sa.Column[Any], before: str, where: sa.ColumnElement[bool], *, most: int
+    tx: Tx, key: sa.Column[Any], before: Bound, where: sa.ColumnElement[bool], *, most: int
 ) -> int:
     """How many rows stand before the bound; it stops counting at `most`."""
     count = 0
@@ -57,17 +61,33 @@ async def has_rows(
     return False
 
 
-async def oldest_day(tx: Tx, key: sa.Column[Any]) -> date | None:
-    """The day of the oldest row, None when there is none."""
+async def oldest_day(
+    tx: Tx, key: sa.Column[Any], where: sa.ColumnElement[bool] | None = None
+) -> date | None:
+    """The day of the oldest of these rows, by its id; None when there is none, or its id does not say."""
+    oldest = await _oldest(tx, key, where)
+    return day_of(oldest) if oldest is not None and span((oldest,)) else None
+
+
+async def oldest_moment(
+    tx: Tx, key: sa.Column[Any], where: sa.ColumnElement[bool]
+) -> datetime | None:
+    """The time of the oldest of these rows, None when there is none."""
+    oldest: datetime | None = await _oldest(tx, key, where)
+    return oldest
+
+
+async def _oldest(tx: Tx, key: sa.Column[Any], where: sa.ColumnElement[bool] | None) -> Any:
     oldest = []
     for workspace in await _workspaces(tx, key.table):
-        mine = sa.select(sa.func.min(key)).where(key.table.c.workspace == workspace)
-        oldest.append((await tx.execute(mine)).scalar_one())
-    return day_of(min(oldest)) if oldest else None
+        mine = sa.select(key).where(key.table.c.workspace == workspace)
+        mine = mine if where is None else mine.where(where)
+        oldest.append((await tx.execute(mine.order_by(key).limit(1))).scalar())
+    return min((one for one in oldest if one is not None), default=None)
 
 
 def _old(
-    key: sa.Column[Any], workspace: str, before: str
+    key: sa.Column[Any], workspace: str, before: Bound
 ) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     return key.table.c.workspace == workspace, key < before
 

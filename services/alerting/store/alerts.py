@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.alerting.rules.judging import Alert, ResponseKey
-from services.alerting.tables import alerts, judged
+from services.alerting.tables import alerts, judged, past_alerts
 from shared.contracts.messages import ResponseChanged
 from shared.data_scope import View, dimensions_in
 from shared.db import Tx, Upsert, insert, load
@@ -50,9 +50,15 @@ async def save_judged(tx: Tx, revisions: Mapping[ResponseKey, int]) -> None:
 
 
 async def load_alerts(tx: Tx, keys: Iterable[ResponseKey]) -> list[Alert]:
-    """The alerts of these responses."""
+    """The alerts of these responses, those included that were let go of: of them the response is not known but for its
+    id, nor is it needed, for a newer one is there."""
+    wanted = sorted(set(keys))
     by = [alerts.c.workspace, alerts.c.response]
-    return [_alert(row) for row in await load(tx, alerts, by, sorted(set(keys)))]
+    found = {alert.key: alert for alert in map(_alert, await load(tx, alerts, by, wanted))}
+    # Only then those of the past: one that is let go of in between is found twice, and never not at all.
+    by = [past_alerts.c.workspace, past_alerts.c.response]
+    past = {alert.key: alert for alert in map(_past_alert, await load(tx, past_alerts, by, wanted))}
+    return list((past | found).values())
 
 
 async def load_sequences(tx: Tx, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -119,12 +125,30 @@ async def get_alert(tx: Tx, workspace: str, view: View, id: str) -> sa.Row[Any] 
 
 
 def _alert(row: sa.Row[Any]) -> Alert:
+    return _as_alert(row, ResponseChanged.model_validate(row.document))
+
+
+def _past_alert(row: sa.Row[Any]) -> Alert:
+    bare = ResponseChanged(
+        revision=row.revision,
+        id=row.response,
+        state="submitted",
+        survey="",
+        survey_version=0,
+        day=row.raised_at.date(),
+        submitted_at=row.raised_at,
+        changed_at=row.changed_at,
+    )
+    return _as_alert(row, bare)
+
+
+def _as_alert(row: sa.Row[Any], response: ResponseChanged) -> Alert:
     raised_at: datetime = row.raised_at
     return Alert(
         workspace=row.workspace,
         id=row.id,
         rule=row.rule,
-        response=ResponseChanged.model_validate(row.document),
+        response=response,
         revision=row.revision,
         state=row.state,
         sequence=row.sequence,

@@ -35,11 +35,12 @@ router = APIRouter(prefix="/v1/responses", tags=["responses"])
 
 
 class ResponseJson(BaseModel):
-    """A response. `parked`: its invitation is not here yet, so it has no day and nobody was told of it."""
+    """A response. `parked`: its invitation is not here yet, so it has no day and nobody was told of it. `forgotten`: it
+    counts, but its answers and what they are about are not kept any longer."""
 
     id: str
     revision: int
-    state: Literal["submitted", "parked", "deleted"]
+    state: Literal["submitted", "parked", "deleted", "forgotten"]
     survey: str
     survey_version: int
     invitation: str | None
@@ -101,7 +102,7 @@ async def list_responses(
     survey: str | None = None,
     customer: str | None = None,
     invitation: str | None = None,
-    state: Literal["submitted", "parked", "deleted"] | None = None,
+    state: Literal["submitted", "parked", "deleted", "forgotten"] | None = None,
     first_day: Annotated[
         date | None, Query(alias="from", description="Of this day or later")
     ] = None,
@@ -142,7 +143,7 @@ async def get_response(id: str, principal: Reader, context: InContext) -> Respon
 async def edit_response(id: str, body: Edit, principal: Writer, context: InContext) -> ResponseJson:
     """Replace the answers while the edit window is open; the same answers again change nothing."""
     async with context.database.begin() as tx:
-        response = await _found(tx, principal, id, lock=True)
+        response = await _changeable(tx, principal, id)
         at = await now(tx)
         if response.state == "deleted":
             raise Problem(409, "deleted", f"The response {id!r} was deleted.")
@@ -171,7 +172,7 @@ async def edit_response(id: str, body: Edit, principal: Writer, context: InConte
 async def delete_response(id: str, principal: Writer, context: InContext) -> fastapi.Response:
     """Delete the answers; the response stays as a deleted one, which counts nowhere. Idempotent."""
     async with context.database.begin() as tx:
-        response = await _found(tx, principal, id, lock=True)
+        response = await _changeable(tx, principal, id)
         changed = rules.deleted(response, principal.id, await now(tx))
         if changed is not response:
             await store.save(tx, [changed])
@@ -183,6 +184,15 @@ async def _found(tx: Tx, principal: Principal, id: str, *, lock: bool = False) -
     view = await view_of(tx, principal.workspace, principal.data)
     if response is None or not view.allows(response.joined.dimensions):
         raise not_found("response", id)
+    return response
+
+
+async def _changeable(tx: Tx, principal: Principal, id: str) -> Response:
+    """The response, locked. Raises a 409 `Problem` for one that is forgotten: what it counts as is not known here."""
+    response = await _found(tx, principal, id, lock=True)
+    if response.state == "forgotten":
+        detail = f"What the response {id!r} said is not kept any longer; what it counts as stays."
+        raise Problem(409, "forgotten", detail)
     return response
 
 

@@ -10,7 +10,8 @@ from shared.contracts.keys import Key
 from shared.contracts.messages import InvitationChanged, ResponseChanged
 from shared.contracts.values import Answer, CustomerSnapshot, Dimension, Transaction
 
-State = Literal["submitted", "parked", "deleted"]
+State = Literal["submitted", "parked", "deleted", "forgotten"]
+"""`forgotten`: it counts, but what was answered is not kept any longer."""
 OWN_SOURCE = "/afterword/responses"
 OWN_TYPE = "afterword.response"
 """The transaction of an answer that came without an invitation: the answering itself, with the data it brought."""
@@ -180,7 +181,8 @@ def restored(workspace: str, message: ResponseChanged, by: str) -> Response:
 
 def editable(response: Response, window: timedelta, at: datetime) -> bool:
     """Whether the answers may still be changed."""
-    return response.state != "deleted" and at < response.created_at + window
+    there = response.state not in ("deleted", "forgotten")
+    return there and at < response.created_at + window
 
 
 def edited(response: Response, answers: tuple[Answer, ...], by: str, at: datetime) -> Response:
@@ -206,8 +208,8 @@ def deleted(response: Response, by: str, at: datetime) -> Response:
 
 
 def announcement(response: Response) -> tuple[Key, ResponseChanged] | None:
-    """What the others are told; nothing of a response that is parked, or was when it was deleted."""
-    if response.day is None or response.state == "parked":
+    """What the others are told; nothing of a response that is parked, or was when it was deleted, or is forgotten."""
+    if response.day is None or response.state == "parked" or response.state == "forgotten":
         return None
     joined = response.joined
     message = ResponseChanged(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from services.ingest.tables import invitations
+from services.ingest.tables import invitations, past_invitations
 from shared.contracts.envelope import Received, decode_lean
 from shared.contracts.messages import InvitationChanged
 from shared.db import Tx, Upsert, insert, load, lock
@@ -37,6 +37,13 @@ async def hold(tx: Tx, workspace: str, id: str) -> InvitationChanged | None:
         return _copy(found[0].document)
     await lock(tx, invitations, [(workspace, id)])
     return await get_invitation(tx, workspace, id)  # it may have come meanwhile
+
+
+async def past_customer(tx: Tx, workspace: str, id: str) -> str | None:
+    """Whom an invitation asked whose copy was let go of after its link had expired; None when that is not so."""
+    p = past_invitations.c
+    found = await load(tx, [p.customer], [p.workspace, p.id], [(workspace, id)])
+    return found[0].customer if found else None
 
 
 async def save_newer(tx: Tx, batch: Sequence[Received[Any]]) -> dict[tuple[str, str], Any]:

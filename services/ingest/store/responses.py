@@ -66,7 +66,10 @@ async def submit(tx: Tx, answered: Answered, *, own: Joined | None, time_zone: s
     if answered.invitation is not None:
         copy = await invitations.hold(tx, answered.workspace, answered.invitation)
     at = await now(tx)
-    if reason := rules.closed(Standing(copy.state, copy.expires_at) if copy else None, at):
+    reason = rules.closed(Standing(copy.state, copy.expires_at) if copy else None, at)
+    if copy is None and await _is_past(tx, answered):
+        reason = "expired"
+    if reason:
         known = await _known(tx, answered)
         return Outcome(known) if known else Outcome(None, closed=reason)
     response = rules.parked(answered, at)
@@ -151,6 +154,12 @@ async def count_parked(tx: Tx, workspace: str) -> int:
         responses.c.workspace == workspace, responses.c.state == "parked"
     )
     return int((await tx.execute(statement)).scalar_one())
+
+
+async def _is_past(tx: Tx, answered: Answered) -> bool:
+    """Whether the invitation's copy is not here any more, rather than not yet."""
+    workspace, id = answered.workspace, answered.invitation
+    return id is not None and await invitations.past_customer(tx, workspace, id) is not None
 
 
 async def _known(tx: Tx, answered: Answered) -> Response | None:

@@ -9,7 +9,7 @@ from services.ingest.rules.customers import SURVEYS
 from services.ingest.store import invitations
 from services.ingest.tables import customers, outbox
 from shared.contracts.keys import Key
-from shared.contracts.messages import CustomerChanged
+from shared.contracts.messages import CustomerChanged, InvitationChanged
 from shared.db import Tx, Upsert, insert, load, lock, now
 from shared.outbox import announce
 
@@ -24,19 +24,30 @@ _UPSERT = Upsert(
 async def stop_by_invitation(tx: Tx, workspace: str, invitation: str) -> None:
     """Record the wish of an invitation's customer, or park it until the invitation's copy is here. Idempotent."""
     copy = await invitations.hold(tx, workspace, invitation)
-    if copy is None:
+    customer = await _customer(tx, workspace, invitation, copy)
+    if customer is None:
         await invitations.park_stop(tx, workspace, invitation, await now(tx))
     else:
-        await stop_asking(tx, [(workspace, copy.customer.id)])
+        await stop_asking(tx, [(workspace, customer)])
 
 
 async def is_stopped(tx: Tx, workspace: str, invitation: str) -> bool:
     """Whether the customer of an invitation asked not to be asked, be it parked."""
     copy = await invitations.get_invitation(tx, workspace, invitation)
-    if copy is None:
+    customer = await _customer(tx, workspace, invitation, copy)
+    if customer is None:
         return await invitations.stop_is_parked(tx, workspace, invitation)
-    found = await load(tx, [customers.c.consent], _KEY, [(workspace, copy.customer.id)])
+    found = await load(tx, [customers.c.consent], _KEY, [(workspace, customer)])
     return bool(found) and found[0].consent.get(SURVEYS) is False
+
+
+async def _customer(
+    tx: Tx, workspace: str, invitation: str, copy: InvitationChanged | None
+) -> str | None:
+    """Whom the invitation asks; None while that is not known."""
+    if copy is not None:
+        return copy.customer.id
+    return await invitations.past_customer(tx, workspace, invitation)
 
 
 async def stop_asking(tx: Tx, keys: Sequence[tuple[str, str]]) -> None:

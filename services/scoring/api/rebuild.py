@@ -59,6 +59,10 @@ class Rebuilt(BaseModel):
     dimensions: dict[str, str | None]
     facts: int
     cells: int
+    forgotten: int = Field(
+        description="How much is counted of answers that are not kept one by one any longer; it is taken over as it"
+        " stands, and no new dimension tells it apart"
+    )
     drifted: int
     drift: list[Drifted] = Field(description=f"The first {_SHOWN} cells that had drifted")
     dry_run: bool
@@ -66,11 +70,14 @@ class Rebuilt(BaseModel):
 
 @dataclass
 class _Recount:
-    """What the facts say: with the dimensions that stood, and with those that are wanted."""
+    """What is right, by the facts and by what was forgotten of them: with the dimensions that stood, and with those that
+    are wanted."""
 
     facts: int = 0
     standing: Counter[Cell] = field(default_factory=Counter)
     wanted: Counter[Cell] = field(default_factory=Counter)
+    forgotten: Counter[Cell] = field(default_factory=Counter)
+    """What no fact says any longer, in the dimensions that are wanted; the other two hold it too."""
 
 
 @router.post("/rebuild")
@@ -93,7 +100,7 @@ async def rebuild(
         drift = rules.drifts(stored, {cell.id: n for cell, n in told.standing.items()})
         if not body.dry_run:
             await rollups.declare(tx, workspace, wanted)
-            await _put_right(tx, workspace, stored, told.wanted)
+            await _put_right(tx, workspace, stored, told, same=wanted == standing)
     log.info(
         "scores_rebuilt",
         workspace=workspace,
@@ -105,6 +112,7 @@ async def rebuild(
         dimensions=dict(wanted),
         facts=told.facts,
         cells=len(told.wanted),
+        forgotten=told.forgotten.total(),
         drifted=len(drift),
         drift=[Drifted(**asdict(one)) for one in drift[:_SHOWN]],
         dry_run=body.dry_run,
@@ -148,8 +156,12 @@ def _problems(name: str, path: str | None, known: set[str]) -> list[FieldError]:
 async def _recount(
     tx: Tx, workspace: str, standing: Rollup, wanted: Rollup, *, store: bool
 ) -> _Recount:
-    """Count all facts anew, page by page; with `store`, facts keep what the wanted dimensions derive."""
-    found = _Recount()
+    """Count all facts anew, page by page, on top of what was forgotten; with `store`, facts keep what the wanted
+    dimensions derive."""
+    forgotten = await cells.forgotten(tx, workspace)
+    found = _Recount(forgotten=rules.carried_over(forgotten, standing, wanted))
+    found.standing.update(forgotten)
+    found.wanted.update(found.forgotten)
     same = wanted == standing
     after = ""
     while page := await facts.page(tx, workspace, after, _PAGE):
@@ -170,8 +182,14 @@ async def _recount(
 
 
 async def _put_right(
-    tx: Tx, workspace: str, stored: Mapping[str, int], right: Mapping[Cell, int]
+    tx: Tx, workspace: str, stored: Mapping[str, int], told: _Recount, *, same: bool
 ) -> None:
-    by_id = {cell.id: cell for cell in right}
-    wrong = {cell: right[cell] for id, cell in by_id.items() if stored.get(id) != right[cell]}
-    await cells.put_right(tx, workspace, wrong, stored.keys() - by_id.keys())
+    """Write the cells that are wrong; where other dimensions are kept apart, all: what is forgotten moves too."""
+    by_id = {cell.id: cell for cell in told.wanted}
+    wrong = {
+        cell: told.wanted[cell]
+        for id, cell in by_id.items()
+        if not same or stored.get(id) != told.wanted[cell]
+    }
+    gone = stored.keys() - by_id.keys()
+    await cells.put_right(tx, workspace, wrong, told.forgotten, gone)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.scoring.api.context import Context, context_of
 from services.scoring.api.query import ScoreQuery, check_known, read_question
 from services.scoring.metrics import METHODS, score
-from services.scoring.rules import RESPONDENT, parse_scale
+from services.scoring.rules import RESPONDENT, Rollup, parse_scale
 from services.scoring.store import rollups, scores
 from services.scoring.store.scores import Question
 from shared.auth import Principal, Scope, requires
@@ -68,7 +68,8 @@ async def get_scores(
     """Scores of a metric, a survey or a kind of question, filtered and grouped by any of their dimensions.
 
     Answers of different kinds and scales are never put together. A value that a response does not have is null in
-    `group`. Nothing found is an empty list.
+    `group`. Nothing found is an empty list. What is asked for of a time whose answers are not kept one by one any longer
+    (see `from` in the problem) must be among the dimensions that are kept apart.
     """
     question = read_question(query)
     async with context.database.read() as tx:
@@ -77,12 +78,31 @@ async def get_scores(
             known = rollup.keys() | await rollups.brought_names(tx, principal.workspace)
             check_known(question, known)
         view = principal.data.view()  # no units are kept here: by the paths as they were
+        if not scores.in_cells(view, question, rollup):
+            last = await scores.forgotten_until(tx, principal.workspace, question)
+            _check_whole(question, last, rollup)
         rows = await scores.histograms(
             tx, principal.workspace, view, question, rollup, MAX_ROWS + 1
         )
     items = _items(rows, question)
     methods = {item["kind"]: METHODS[item["kind"]] for item in items}
     return Scores(items=[Scored(**item) for item in items], methods=methods)
+
+
+def _check_whole(question: Question, forgotten_until: date | None, rollup: Rollup) -> None:
+    """Raise a 422 `Problem` where single answers would be read that are not there any longer: the numbers would be
+    others than those of the same time elsewhere."""
+    if forgotten_until is None:
+        return
+    kept = ", ".join(sorted(rollup)) or "no dimension"
+    since = f"{question.start}" if question.start else "the beginning"
+    message = (
+        f"single answers up to {forgotten_until} are not kept any longer, and {since} is asked for"
+    )
+    expected = (
+        f"from={forgotten_until + timedelta(days=1)} or later; before, scores by {kept} alone"
+    )
+    raise invalid([FieldError("from", message, expected)])
 
 
 def _items(rows: Sequence[Any], question: Question) -> list[dict[str, Any]]:

@@ -1,6 +1,15 @@
 """What scoring decides: pure functions of messages, facts and cells."""
 
-from services.scoring.rules.cells import Cell, CountBroken, Drift, cells_of, changes, delta, drifts
+from services.scoring.rules.cells import (
+    Cell,
+    CountBroken,
+    Drift,
+    carried_over,
+    cells_of,
+    changes,
+    delta,
+    drifts,
+)
 from services.scoring.rules.facts import (
     RESPONDENT,
     Counted,
@@ -23,6 +32,7 @@ __all__ = [
     "Fact",
     "NotCountable",
     "Rollup",
+    "carried_over",
     "cells_of",
     "changes",
     "counted",

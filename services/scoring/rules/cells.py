@@ -70,6 +70,17 @@ def changes(
     }
 
 
+def carried_over(forgotten: Mapping[Cell, int], standing: Rollup, wanted: Rollup) -> Counter[Cell]:
+    """What is counted of answers that no fact says any longer, when other dimensions are kept apart from now on: as it
+    stands, in the dimensions that stay what they are; no new one tells it apart."""
+    stays = {name for name, path in standing.items() if name in wanted and wanted[name] == path}
+    found: Counter[Cell] = Counter()
+    for cell, n in forgotten.items():
+        left = tuple(pair for pair in cell.dimensions if pair[0] in stays)
+        found[msgspec.structs.replace(cell, dimensions=left)] += n
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Drift:
     """How a cell as stored differs from what the facts say; a missing cell counts 0."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -46,7 +46,7 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """A response as it stands in the tables; a deleted one has only its revision left.
+    """A response as it stands in the tables; a deleted or forgotten one has only its revision left.
 
     What was (`transaction_was`, `customer_was`) is kept to derive dimensions from, and need not be loaded to count.
     """
@@ -57,6 +57,7 @@ class Fact(msgspec.Struct, frozen=True):
     state: str
     day: date
     survey: str
+    changed_at: datetime
     journey: str = ""
     touchpoint: str = ""
     customer: str | None = None
@@ -84,7 +85,15 @@ def newest(facts: Iterable[Fact]) -> list[Fact]:
 def fact_of(workspace: str, message: ResponseChanged, rollup: Rollup, scales: Scales) -> Fact:
     """The fact that a message states. Raises `NotCountable` for an answer off its scale."""
     if message.state == "deleted":
-        return Fact(workspace, message.id, message.revision, "deleted", message.day, message.survey)
+        return Fact(
+            workspace,
+            message.id,
+            message.revision,
+            "deleted",
+            message.day,
+            message.survey,
+            message.changed_at,
+        )
     customer, transaction = message.customer, message.transaction
     fact = Fact(
         workspace=workspace,
@@ -93,6 +102,7 @@ def fact_of(workspace: str, message: ResponseChanged, rollup: Rollup, scales: Sc
         state=message.state,
         day=message.day,
         survey=message.survey,
+        changed_at=message.changed_at,
         journey=message.journey or "",
         touchpoint=message.touchpoint or "",
         customer=customer.id if customer else None,

@@ -12,7 +12,8 @@ from shared.db import Tx, Upsert, insert, load
 
 _KEY = ("workspace", "id")
 _ADD = Upsert(_KEY, add=("n",))
-_REPLACE = Upsert(_KEY, replace=("n",))
+_KEEP = Upsert(_KEY, add=("forgotten",))
+_REPLACE = Upsert(_KEY, replace=("n", "forgotten"))
 _KEY_OF = itemgetter(*_KEY)
 _COUNT = [cells.c.workspace, cells.c.id, cells.c.metric, cells.c.n]
 
@@ -30,21 +31,50 @@ async def add(tx: Tx, changes: Mapping[tuple[str, Cell], int]) -> None:
             )
 
 
+async def keep(tx: Tx, counts: Mapping[tuple[str, Cell], int]) -> None:
+    """Note how much of the cells no fact will say any longer, in key order. What they count stays as it is."""
+    rows = [_row(workspace, cell, 0) | {"forgotten": n} for (workspace, cell), n in counts.items()]
+    rows.sort(key=_KEY_OF)
+    await insert(tx, cells, rows, upsert=_KEEP)
+
+
 async def counts(tx: Tx, workspace: str) -> dict[str, int]:
     """How much each cell of the workspace counts, by its id."""
     statement = sa.select(cells.c.id, cells.c.n).where(cells.c.workspace == workspace)
     return {row.id: row.n for row in await tx.execute(statement)}
 
 
-async def put_right(tx: Tx, workspace: str, right: Mapping[Cell, int], gone: Iterable[str]) -> None:
-    """Make these cells count what is right and remove those of these ids; the workspace is taken for a rebuild."""
-    rows = [_row(workspace, cell, n) for cell, n in right.items()]
+async def forgotten(tx: Tx, workspace: str) -> dict[Cell, int]:
+    """How much each cell of the workspace counts that no fact says any longer, where that is anything."""
+    c = cells.c
+    statement = sa.select(cells).where(c.workspace == workspace, c.forgotten > 0)
+    return {_cell(row): row.forgotten for row in await tx.execute(statement)}
+
+
+async def put_right(
+    tx: Tx,
+    workspace: str,
+    right: Mapping[Cell, int],
+    forgotten: Mapping[Cell, int],
+    gone: Iterable[str],
+) -> None:
+    """Make these cells count what is right, of which so much is forgotten, and remove those of these ids; the workspace
+    is taken for a rebuild."""
+    rows = [
+        _row(workspace, cell, n) | {"forgotten": forgotten.get(cell, 0)}
+        for cell, n in right.items()
+    ]
     rows.sort(key=_KEY_OF)
     await insert(tx, cells, rows, upsert=_REPLACE)
     ids = sorted(gone)
     for start in range(0, len(ids), 10_000):
         chunk = cells.c.id.in_(ids[start : start + 10_000])
         await tx.execute(sa.delete(cells).where(cells.c.workspace == workspace, chunk))
+
+
+def _cell(row: sa.Row[Any]) -> Cell:
+    there = {name: row._mapping[name] for name in Cell.__struct_fields__}
+    return Cell(**there | {"dimensions": tuple(sorted(row.dimensions.items()))})
 
 
 def _row(workspace: str, cell: Cell, n: int) -> dict[str, Any]:

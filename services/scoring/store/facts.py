@@ -2,13 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from services.scoring.rules import Counted, Fact
 from services.scoring.tables import answers, facts
-from shared.db import Tx, Upsert, insert, load
+from shared.db import Tx, Upsert, delete, insert, load, update
+from shared.telemetry import log
 
 _COLUMNS = tuple(column.name for column in facts.c)
 _STATE = tuple(name for name in _COLUMNS if name not in ("workspace", "response"))
@@ -16,6 +18,20 @@ _NEWER = Upsert(("workspace", "response"), replace=_STATE, newer="revision")
 _KEY = (facts.c.workspace, facts.c.response)
 _COUNTS = [column for column in facts.c if column.name not in ("transaction_was", "customer_was")]
 """What a fact counts by; what was is wide, and nothing is derived from it again while counting."""
+_RESPONSE = (answers.c.workspace, answers.c.response)
+_FORGOTTEN: Final = "forgotten"
+_FORGET = (
+    sa.update(facts)
+    .values(
+        state=sa.literal_column(f"'{_FORGOTTEN}'"),
+        customer=sa.null(),
+        dimensions=sa.literal_column("'{}'"),
+        derived=sa.literal_column("'{}'"),
+        transaction_was=sa.null(),
+        customer_was=sa.null(),
+    )
+    .returning(facts.c.response)
+)
 
 Key = tuple[str, str]
 
@@ -35,13 +51,11 @@ async def claim(tx: Tx, wanted: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]
     fresh = {(row.workspace, row.response) for row in claimed}
     rest = {fact.key: fact for fact in ordered if fact.key not in fresh}
     standing = await load(tx, _COUNTS, _KEY, list(rest), lock=True)
-    replaced = [
+    replaced = _replaceable(
         row for row in standing if row.revision < rest[row.workspace, row.response].revision
-    ]
-    newer = [rest[row.workspace, row.response] for row in replaced]
-    said = await load(
-        tx, answers, [answers.c.workspace, answers.c.response], [fact.key for fact in newer]
     )
+    newer = [rest[row.workspace, row.response] for row in replaced]
+    said = await load(tx, answers, _RESPONSE, [fact.key for fact in newer])
     await insert(tx, facts, [_row(fact) for fact in newer], upsert=_NEWER)
     return _joined(replaced, said), [fact for fact in ordered if fact.key in fresh] + newer
 
@@ -68,10 +82,15 @@ async def replace_answers(tx: Tx, old: Sequence[Fact], new: Sequence[Fact]) -> N
 
 
 async def page(tx: Tx, workspace: str, after: str, limit: int) -> list[Fact]:
-    """Up to `limit` facts of the workspace behind a response id, with their answers, in the order of ids."""
+    """Up to `limit` facts of the workspace behind a response id, with their answers, in the order of ids; those that
+    are forgotten left out."""
     statement = (
         sa.select(facts)
-        .where(facts.c.workspace == workspace, facts.c.response > after)
+        .where(
+            facts.c.workspace == workspace,
+            facts.c.response > after,
+            facts.c.state != _FORGOTTEN,
+        )
         .order_by(facts.c.response)
         .limit(limit)
     )
@@ -87,6 +106,33 @@ async def derive_again(tx: Tx, changed: Sequence[Fact]) -> None:
     """Store the derived dimensions of these facts; their workspace is taken for a rebuild."""
     again = Upsert(("workspace", "response"), replace=("derived",))
     await insert(tx, facts, [_row(fact) for fact in changed], upsert=again)
+
+
+async def take_old(tx: Tx, keys: Sequence[Key], before: datetime) -> list[Fact]:
+    """Those of these facts that still say something and have not changed since, with their answers, locked in key
+    order; the roll-ups of their workspaces are held."""
+    rows = await load(tx, _COUNTS, _KEY, sorted(keys), lock=True)
+    old = [row for row in rows if row.state == "submitted" and row.changed_at < before]
+    said = await load(tx, answers, _RESPONSE, [(row.workspace, row.response) for row in old])
+    return _joined(old, said)
+
+
+async def forget(tx: Tx, old: Sequence[Fact]) -> None:
+    """Leave of these facts, which are locked, that they were counted, and no more."""
+    keys = [fact.key for fact in old]
+    await delete(tx, answers, _RESPONSE, keys)
+    await update(tx, _FORGET, _KEY, keys)
+
+
+def _replaceable(rows: Iterable[sa.Row[Any]]) -> list[sa.Row[Any]]:
+    """Without those of which is not known any longer what they count as: it could not be taken back."""
+    found = []
+    for row in rows:
+        if row.state == _FORGOTTEN:
+            log.warning("forgotten_response", workspace=row.workspace, response=row.response)
+        else:
+            found.append(row)
+    return found
 
 
 def _joined(rows: Iterable[sa.Row[Any]], said: Iterable[sa.Row[Any]]) -> list[Fact]:

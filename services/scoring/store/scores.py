@@ -54,8 +54,7 @@ async def histograms(
     Counts what the view shows. Reads cells when they keep all that is asked for and limited apart, else counts the
     answers themselves.
     """
-    kept = question.dimensions() <= rollup.keys() and view.names <= _brought(rollup)
-    source = _Cells(rollup) if kept else _Facts(rollup)
+    source = _Cells(rollup) if in_cells(view, question, rollup) else _Facts(rollup)
     columns = source.columns
     groups = [_group(source, group).label(f"by_{i}") for i, group in enumerate(question.by)]
     picked = (
@@ -87,6 +86,22 @@ async def histograms(
         .limit(limit)
     )
     return (await tx.execute(statement)).all()
+
+
+def in_cells(view: View, question: Question, rollup: Rollup) -> bool:
+    """Whether cells keep apart all that is asked for and limited."""
+    return question.dimensions() <= rollup.keys() and view.names <= _brought(rollup)
+
+
+async def forgotten_until(tx: Tx, workspace: str, question: Question) -> date | None:
+    """The last day asked for of which answers are not kept one by one any longer: only cells count them."""
+    c = cells.c
+    named = [c[name] == value for name, value in question.columns]
+    some = sa.select(c.day).where(c.workspace == workspace, c.forgotten > 0, *named)
+    last: date | None = (
+        await tx.execute(some.where(*_on_days(c.day, question)).order_by(c.day.desc()).limit(1))
+    ).scalar()
+    return last
 
 
 class _Cells:
@@ -162,14 +177,17 @@ def _group(source: _Cells | _Facts, group: Grouping) -> sa.ColumnElement[Any]:
 
 
 def _conditions(source: _Cells | _Facts, question: Question) -> list[sa.ColumnElement[bool]]:
-    day = source.columns["day"]
     found = [source.counts]
     found += [source.columns[name] == value for name, value in question.columns]
     found += [
         _below(sa.func.coalesce(source.dimension(name), ""), value)
         for name, value in question.where
     ]
-    found += source.narrowed(question)
+    return [*found, *source.narrowed(question), *_on_days(source.columns["day"], question)]
+
+
+def _on_days(day: sa.ColumnElement[Any], question: Question) -> list[sa.ColumnElement[bool]]:
+    found = []
     if question.start is not None:
         found.append(day >= question.start)
     if question.end is not None:

@@ -1,32 +1,43 @@
-"""What trigger keeps for how long: decisions in ranges of days, and the narrow rows of events."""
+"""What trigger keeps for how long: decisions in ranges of days, invitations that have ended, the narrow rows of events."""
 
 from datetime import date
 
 import sqlalchemy as sa
 
 from services.trigger.settings import EVENTS_KEPT_DAYS
-from services.trigger.tables import decisions, seen
-from shared.db import Tx, delete
+from services.trigger.tables import decisions, invitations, seen
+from shared.db import Tx, delete, now
 from shared.db.ages import count_older, older_rows, oldest_day
 from shared.db.partitions import Range, remainder
-from shared.retention import Before, Kept
+from shared.kept import Before, Kept
 
+_I = invitations.c
+_ENDED = ("answered", "expired", "stopped")
 _IS_PENDING = decisions.c.outcome == sa.literal_column("'pending'")
 
 
-def kept(decisions_days: int) -> list[Kept]:
+def kept(decisions_days: int, invitations_days: int) -> list[Kept]:
     """The classes of data of trigger. Events are forgotten by a step of their own."""
     return [
         Kept(
             "decisions",
             decisions_days,
+            ("decisions",),
             oldest=_oldest_decision,
             count=_count_decisions,
             delete=_delete_decisions,
             wide=(decisions,),
             holds=_has_pending,
         ),
-        Kept("events", EVENTS_KEPT_DAYS, oldest=_oldest_event, count=_count_events),
+        Kept(
+            "invitations",
+            invitations_days,
+            ("invitations",),
+            oldest=_oldest_invitation,
+            count=_count_invitations,
+            delete=_delete_invitations,
+        ),
+        Kept("events", EVENTS_KEPT_DAYS, ("seen",), oldest=_oldest_event, count=_count_events),
     ]
 
 
@@ -52,6 +63,27 @@ async def _count_decisions(tx: Tx, before: Before, most: int) -> int:
 
 async def _oldest_decision(tx: Tx) -> date | None:
     return await oldest_day(tx, decisions.c.id)
+
+
+async def _delete_invitations(tx: Tx, before: Before, limit: int) -> int:
+    """That a transaction had its invitation stands in `holds`, which nobody deletes."""
+    columns = [_I.workspace, _I.id]
+    rows = await older_rows(tx, columns, _I.id, before.id, await _is_over(tx), limit=limit)
+    await delete(tx, invitations, columns, [tuple(row) for row in rows])
+    return len(rows)
+
+
+async def _count_invitations(tx: Tx, before: Before, most: int) -> int:
+    return await count_older(tx, _I.id, before.id, await _is_over(tx), most=most)
+
+
+async def _oldest_invitation(tx: Tx) -> date | None:
+    return await oldest_day(tx, _I.id)
+
+
+async def _is_over(tx: Tx) -> sa.ColumnElement[bool]:
+    """Whether nothing can become of an invitation any more, and nobody can open its link."""
+    return sa.and_(_I.state.in_(_ENDED), _I.expires_at < await now(tx))
 
 
 async def _count_events(tx: Tx, before: Before, most: int) -> int:

@@ -173,4 +173,4 @@ async def test_the_migrations_make_the_tables_of_the_code(alerting: Alerting) ->
     ignored = ("schema_compatibility", "alembic_version", "messages_", "attempts_")
     async with alerting.database.migrating() as tx:
         assert await tx.run_sync(differences) == []
-    assert SCHEMA.head() == "0004"
+    assert SCHEMA.head() == "0005"

@@ -127,9 +127,25 @@ def test_rebuilding_nothing_finds_nothing_drifted(system: System) -> None:
 def test_what_is_kept_and_for_how_long_is_shown(system: System) -> None:
     shown = system.afterword("retention")
     assert shown.code == 0, shown.err
-    lines = [line.split() for line in shown.out.splitlines()]
-    assert [line[:4] for line in lines[1:]] == [
-        ["trigger", "decisions", "400", "days"],
-        ["trigger", "events", "40", "days"],
-        ["alerting", "deliveries", "90", "days"],
+    lines = [line.split() for line in shown.out.replace(", ", ",").splitlines()]
+    assert [line[:5] for line in lines[1:]] == [
+        ["ingest", "answers", "responses", "for", "ever"],
+        ["ingest", "invitations", "invitations", "400", "days"],
+        ["trigger", "decisions", "decisions", "400", "days"],
+        ["trigger", "invitations", "invitations", "400", "days"],
+        ["trigger", "events", "seen", "40", "days"],
+        ["scoring", "answers", "facts,answers", "for", "ever"],
+        ["alerting", "deliveries", "deliveries,messages,attempts", "90", "days"],
+        ["alerting", "answers", "alerts", "for", "ever"],
+    ]
+
+
+def test_what_is_old_can_be_let_go_of_at_once(system: System) -> None:
+    done = system.afterword("retention", "--run")
+    assert done.code == 0, done.err
+    assert [line.split(":")[0] for line in done.out.splitlines()] == [
+        "ingest",
+        "trigger",
+        "scoring",
+        "alerting",
     ]

@@ -24,7 +24,8 @@ from shared.db import Database, open_database, postgresql
 from shared.db.days import day_of
 from shared.db.partitions import list_ranges, make_ranges
 from shared.errors import Unavailable
-from shared.retention import Outlook, Retention
+from shared.outlook import Outlook
+from shared.retention import Retention
 from tests.integration.ranges import cut_anew
 from tests.integration.trigger.conftest import Bench
 from tests.integration.trigger.rows import row
@@ -50,7 +51,7 @@ async def on_postgresql(postgres_copy: str) -> AsyncIterator[Database]:
 
 
 def retention(database: Database, days: int = KEPT_DAYS) -> Retention:
-    return Retention(database, leases, kept(days))
+    return Retention(database, leases, kept(days, 0))
 
 
 async def save(database: Database, *rows: dict[str, Any]) -> list[str]:

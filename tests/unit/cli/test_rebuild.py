@@ -22,6 +22,7 @@ def test_the_report_says_what_drifted_and_what_is_not_shown() -> None:
         dimensions={"org": None, "tier": "data.tier"},
         facts=10,
         cells=4,
+        forgotten=7,
         drifted=2,
         drift=[Drifted(id="0f3a", stored=3, right=4)],
         dry_run=True,
@@ -30,5 +31,6 @@ def test_the_report_says_what_drifted_and_what_is_not_shown() -> None:
         "10 facts, 4 cells, 2 had drifted (would be put right)",
         "  cell 0f3a: 3, right is 4",
         "  and 1 more",
+        "7 counts are of answers that are not kept any longer: taken over as they stand",
         "dimensions kept apart: org, tier=data.tier",
     ]

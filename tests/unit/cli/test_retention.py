@@ -14,6 +14,7 @@ PARTITION = {
 }
 CLASS: dict[str, Any] = {
     "name": "decisions",
+    "tables": ["decisions", "seen"],
     "kept_days": 400,
     "before": "2025-02-01",
     "oldest_day": "2025-01-01",
@@ -32,8 +33,19 @@ FOR_EVER: dict[str, Any] = {
 
 def test_a_line_for_each_class_and_each_old_partition() -> None:
     assert list(lines({"service": "trigger", "classes": [CLASS]})) == [
-        ("trigger", "decisions", "400 days", "2025-01-01", "before 2025-02-01", "5", "", ""),
         (
+            "trigger",
+            "decisions",
+            "decisions, seen",
+            "400 days",
+            "2025-01-01",
+            "before 2025-02-01",
+            "5",
+            "",
+            "",
+        ),
+        (
+            "",
             "",
             "",
             "",
@@ -48,4 +60,14 @@ def test_a_line_for_each_class_and_each_old_partition() -> None:
 
 def test_a_class_that_is_kept_for_ever_says_so() -> None:
     [line] = lines({"service": "trigger", "classes": [CLASS | FOR_EVER]})
-    assert line == ("trigger", "decisions", "for ever", "-", "nothing", "0", "", "")
+    assert line == (
+        "trigger",
+        "decisions",
+        "decisions, seen",
+        "for ever",
+        "-",
+        "nothing",
+        "0",
+        "",
+        "",
+    )

@@ -5,12 +5,12 @@ from datetime import date
 
 import pytest
 
-from shared.retention import Outlook, RangeOutlook
+from shared.outlook import Outlook, RangeOutlook
 from shared.retention_routes import checks_of
 
 DAY = date(2026, 1, 2)
 OLD = RangeOutlook("decisions_20250101", None, DAY, rows=1, bytes=8_192, waits=False)
-WELL = Outlook("decisions", 400, DAY, None, rows=0, days_ahead=8, partitions=[OLD])
+WELL = Outlook("decisions", ["decisions"], 400, DAY, None, rows=0, days_ahead=8, partitions=[OLD])
 
 
 @pytest.mark.parametrize(
