@@ -34,6 +34,8 @@ class Leaving:
         try:
             async with connected(self.port):
                 return False
+        except ConnectionResetError:
+            return False  # it was in the queue of the socket that was just closed
         except ConnectionRefusedError:
             return True
 
