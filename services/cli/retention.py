@@ -15,6 +15,8 @@ from services.cli.plain import plain
 from shared.outlook import MOST_COUNTED
 
 _COLUMNS = ("service", "data", "tables", "kept", "oldest", "would go now", "rows", "bytes", "waits")
+_WIDTH = 200
+"""No column is cut in a narrow terminal or a pipe: its dates and numbers are what is looked for."""
 _PIECE_SECONDS = 120.0
 
 
@@ -24,7 +26,7 @@ def retention(
     ] = False,
 ) -> None:
     """Show what is kept for how long and what would be let go of now; services do it by themselves, every hour."""
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, width=_WIDTH)
     with open_client(read_context(), timeout_seconds=_PIECE_SECONDS) as client:
         if run:
             for service in SERVICES:
