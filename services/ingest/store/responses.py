@@ -13,6 +13,7 @@ from services.ingest.rules.responses import Answered, Closed, Joined, Response, 
 from services.ingest.store import invitations
 from services.ingest.tables import outbox, responses
 from shared.contracts.envelope import Received
+from shared.contracts.newest import by_id, newest
 from shared.contracts.values import Answer
 from shared.data_scope import View, dimensions_in
 from shared.db import Tx, Upsert, insert, load, now
@@ -96,14 +97,12 @@ async def restore(tx: Tx, batch: Sequence[Received[Any]], *, by: str) -> int:
 
     Of two answers to one invitation the announced one stands: the other was taken while that was not known here.
     """
-    newest: dict[tuple[str, str], Response] = {}
-    for received in batch:
-        response = rules.restored(received.workspace, received.message, by)
-        key = (response.workspace, response.id)
-        if key not in newest or newest[key].revision < response.revision:
-            newest[key] = response
-    await _give_way(tx, newest, by)
-    rows = [_row(newest[key]) for key in sorted(newest)]
+    announced = {
+        key: rules.restored(received.workspace, received.message, by)
+        for key, received in newest(batch, by_id).items()
+    }
+    await _give_way(tx, announced, by)
+    rows = [_row(response) for response in announced.values()]
     upsert = Upsert(("workspace", "id"), replace=_CHANGING, newer="revision")
     return len(await insert(tx, responses, rows, upsert=upsert, returning=("id",)))
 
