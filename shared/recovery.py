@@ -17,10 +17,11 @@ import sqlalchemy as sa
 from shared.contracts.envelope import Received, decode_message
 from shared.db import Database, Tx
 from shared.errors import GroupInUse, Unavailable, Undecodable, UnknownMajor
-from shared.instruments import RECOVERED
+from shared.instruments import RECOVERED, RECOVERY_LEFT
 from shared.leases import Lease
 from shared.log import Log, Record, TopicPartition
 from shared.positions import TRUSTED, announced, held, load_positions, note
+from shared.progress import Reading, Tell, tell_nobody
 from shared.telemetry import log as telemetry
 
 RECOVERING: Final = "what was announced is compared with the log first"
@@ -43,13 +44,13 @@ class Recovery:
     leases: sa.Table
     topics: tuple[str, ...]
     restores: Mapping[str, Restore]
-    in_use_after_seconds: float = 60.0
-    """A group that has members for so long has living ones, who use this database: it was not just restored. Those of
-    killed processes are gone sooner."""
+    tell: Tell = tell_nobody
+    tell_every_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         for topic in self.restores:
             RECOVERED.labels(self.database.service, topic)
+            RECOVERY_LEFT.labels(self.database.service, topic)
 
     async def run(self) -> None:
         """Compare and mend, in one replica at a time. Raises `Unavailable` when it must be tried again. Idempotent."""
@@ -57,37 +58,59 @@ class Recovery:
         while True:
             if await lease.hold():
                 break
+            self.tell("another replica compares the database with the log")
             await asyncio.sleep(_RETRY_SECONDS)
+        self.tell(None)
         try:
             for topic, restore in self.restores.items():
                 await self._hear(topic, restore, lease)
             await self._go_back(lease)
         finally:
+            self.tell(None)
             with suppress(Unavailable):
                 await lease.release()
 
     async def _hear(self, topic: str, restore: Restore, lease: Lease) -> None:
         """Take over what the service said on a topic since the database knows of what it said."""
-        newer = 0
         lags = await self.log.lag(self.database.service, [topic])
         positions = await self._load({announced(at).topic for at in lags})
+        unheard: dict[TopicPartition, range] = {}
         for at, lag in sorted(lags.items()):
             position = held(positions, announced(at))
             if position == TRUSTED:
                 await self._note({announced(at): lag.end})
-                continue
-            position = max(position, lag.start)
-            while position < lag.end:
-                records = await self.log.read(at, position, max_records=_AT_ONCE)
-                if not records or not await lease.hold():
-                    raise Unavailable(f"{at.topic}/{at.partition} could not be read on")
-                position = records[-1].offset + 1
-                newer += await self._take_over(records, restore)
+            else:
+                unheard[at] = range(max(position, lag.start), lag.end)
+        total = sum(map(len, unheard.values()))
+        reading = Reading(
+            self.database.service, topic, total, self.tell, every_seconds=self.tell_every_seconds
+        )
+        newer = 0
+        for at, offsets in unheard.items():
+            newer += await self._hear_partition(at, offsets, restore, lease, reading)
         if newer:
             RECOVERED.labels(self.database.service, topic).inc(newer)
             telemetry.warning(
                 "database_was_older", service=self.database.service, topic=topic, restored=newer
             )
+
+    async def _hear_partition(
+        self,
+        at: TopicPartition,
+        offsets: range,
+        restore: Restore,
+        lease: Lease,
+        reading: Reading,
+    ) -> int:
+        newer, position = 0, offsets.start
+        while position < offsets.stop:
+            records = await self.log.read(at, position, max_records=_AT_ONCE)
+            if not records or not await lease.hold():
+                raise Unavailable(f"{at.topic}/{at.partition} could not be read on")
+            newer += await self._take_over(records, restore)
+            before, position = position, records[-1].offset + 1
+            reading.advance(min(position, offsets.stop) - before)
+        return newer
 
     async def _take_over(self, records: Sequence[Record], restore: Restore) -> int:
         batch = [received for record in records if (received := _readable(record)) is not None]
@@ -123,20 +146,35 @@ class Recovery:
 
     async def _move(self, back: Mapping[TopicPartition, int], lease: Lease) -> None:
         """Have the group go back, once the members of killed processes are gone; not at all when living ones remain."""
-        deadline = time.monotonic() + self.in_use_after_seconds
+        service, began = self.database.service, time.monotonic()
+        waiting = False
         while await lease.hold():
             try:
-                await self.log.move(self.database.service, back)
+                await self.log.move(service, back)
             except GroupInUse as error:
-                if time.monotonic() > deadline:
-                    telemetry.error(
-                        "database_is_in_use", service=self.database.service, reason=str(error)
-                    )
+                if time.monotonic() - began > self.log.lingering_seconds:
+                    telemetry.error("database_is_in_use", service=service, reason=str(error))
                     return
+                if not waiting:
+                    waiting = True
+                    self._say_that_it_waits(error)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
         raise Unavailable("another replica goes on with the recovery")
+
+    def _say_that_it_waits(self, error: GroupInUse) -> None:
+        """A member that lives would stay, and one that was killed is gone after so long: only that tells them apart."""
+        at_most = self.log.lingering_seconds
+        telemetry.warning(
+            "waits_for_old_members",
+            service=self.database.service,
+            reason=str(error),
+            at_most_seconds=at_most,
+        )
+        self.tell(
+            f"the group goes back once its old members are gone, which is waited for {at_most:g} s at most"
+        )
 
     async def _load(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
         async with self.database.read() as tx:

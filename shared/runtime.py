@@ -106,6 +106,7 @@ async def open_ground(
             tables.leases,
             READERS[schema.service],
             restores or {},
+            tell=partial(setattr, ground.health, "restoring"),
         )
         ground.health.comparing = True
         ground.work.append(partial(_open_gate, ground, schema, recovery))

@@ -1,6 +1,6 @@
 """A database beside a log that has gone on: what is taken over again, what is read again, and what is left alone."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,12 +8,15 @@ from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from shared.contracts.envelope import Received, encode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import CustomerChanged
 from shared.contracts.topics import Topic, topic_specs
 from shared.db import Database, Tx
+from shared.errors import GroupInUse
 from shared.leases import lease_table
 from shared.log import Lag, Log, Outgoing, TopicPartition
 from shared.log.opening import open_log
@@ -34,15 +37,25 @@ class Bench:
     database: Database
     log: Log
     restored: list[int] = field(default_factory=list)
+    told: list[str | None] = field(default_factory=list)
+    seen: Callable[[], None] = lambda: None
 
-    def recovery(self, *, in_use_after_seconds: float = 60.0) -> Recovery:
+    def recovery(self) -> Recovery:
         topics = (str(Topic.RESPONSES),)
         restores = {str(Topic.CUSTOMERS): self.restore}
         return Recovery(
-            self.log, self.database, positions, leases, topics, restores, in_use_after_seconds
+            self.log,
+            self.database,
+            positions,
+            leases,
+            topics,
+            restores,
+            tell=self.told.append,
+            tell_every_seconds=0.0,
         )
 
     async def restore(self, tx: Tx, batch: Sequence[Received[Any]]) -> int:
+        self.seen()
         self.restored += [received.message.revision for received in batch]
         return len(batch)
 
@@ -108,6 +121,25 @@ class Busy:
         return await self._inner.lag(group, topics)
 
 
+class Lingering:
+    """A log on which a killed process is still a member of its group, but for the third look."""
+
+    lingering_seconds = 55.0
+
+    def __init__(self, inner: Log) -> None:
+        self._inner = inner
+        self._looks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def move(self, group: str, next_offsets: Mapping[TopicPartition, int]) -> None:
+        self._looks += 1
+        if self._looks < 3:
+            raise GroupInUse("a member has not been missed yet")
+        await self._inner.move(group, next_offsets)
+
+
 @pytest.fixture
 async def bench(database_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
     async with (
@@ -128,6 +160,30 @@ async def test_what_was_said_since_is_taken_over_once(bench: Bench) -> None:
     noted = await bench.noted(announced(TopicPartition(Topic.CUSTOMERS, 0)).topic)
     assert sum(noted.values()) == 4
     assert await bench.noted(Topic.CUSTOMERS) == {}, "what is read there is another matter"
+
+
+async def test_it_says_how_far_it_is_while_it_compares(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.recovery._AT_ONCE", 2)
+    await bench.announce(1, 2, 3)
+    left: list[float | None] = []
+    bench.seen = lambda: left.append(
+        REGISTRY.get_sample_value(
+            "afterword_recovery_left_records", {"service": "probe", "topic": "customers"}
+        )
+    )
+    with capture_logs() as said:
+        await bench.recovery().run()
+    lines = [(line["done"], line["total"]) for line in said if line["event"] == "recovering"]
+    assert lines == [(2, 3), (3, 3)]
+    bench.seen()
+    assert left == [3.0, 1.0, 0.0]
+    assert [detail for detail in bench.told if detail] == [
+        "0 of 3 records of customers are compared with the database",
+        "2 of 3 records of customers are compared with the database",
+    ]
+    assert bench.told[-1] is None
 
 
 async def test_what_nobody_can_read_is_passed_over(bench: Bench) -> None:
@@ -156,9 +212,20 @@ async def test_what_another_replica_handles_meanwhile_is_no_gap(bench: Bench) ->
     at = await bench.pass_responses(5)
     await bench.note({at: 5})
     quiet, bench.log = bench.log, cast(Log, Busy(bench, at))
-    await bench.recovery(in_use_after_seconds=0.0).run()
+    await bench.recovery().run()
     bench.log = quiet
     assert await bench.committed(at) == 6
+
+
+async def test_members_of_killed_processes_are_waited_for_and_that_is_said(bench: Bench) -> None:
+    at = await bench.pass_responses(5)
+    bench.log = cast(Log, Lingering(bench.log))
+    with capture_logs() as said:
+        await bench.recovery().run()
+    waits = [line["at_most_seconds"] for line in said if line["event"] == "waits_for_old_members"]
+    assert waits == [55.0]
+    assert "the group goes back once its old members are gone" in str(bench.told[-2])
+    assert await bench.committed(at) == 0
 
 
 async def test_a_group_that_its_operator_moved_stays(bench: Bench) -> None:
@@ -187,7 +254,9 @@ async def test_a_group_with_living_members_is_left_alone(bench: Bench) -> None:
     at = await bench.pass_responses(5)
     async with bench.log.consumer("probe", [Topic.RESPONSES]) as consumer:
         await consumer.fetch(max_records=1, timeout_seconds=0.1)
-        await bench.recovery(in_use_after_seconds=0.0).run()
+        with capture_logs() as said:
+            await bench.recovery().run()
+    assert said[-1]["event"] == "database_is_in_use"
     assert await bench.committed(at) == 5
     await bench.recovery().run()
     assert await bench.committed(at) == 0, "it goes back once they are gone"
