@@ -1,10 +1,7 @@
 """An older database of ingest: answers that were announced come back, and stand where others were taken meanwhile."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from services.ingest.restores import RESTORES
@@ -12,13 +9,7 @@ from shared.contracts.envelope import Received, decode_message
 from shared.contracts.messages import ResponseChanged
 from shared.contracts.topics import Topic
 from shared.log import Record
-from tests.integration.ingest.answering import Desk, invitation, open_desk
-
-
-@pytest.fixture
-async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_desk(database_url, tmp_path) as desk:
-        yield desk
+from tests.integration.ingest.answering import Desk, invitation
 
 
 async def announced(desk: Desk) -> list[Received[Any]]:
