@@ -34,7 +34,8 @@ async def _restore_alerts(tx: Tx, batch: Sequence[Received[Any]]) -> int:
     """The alerts, and deliveries of all that was announced of them: whether it arrived is not known any more, and
     whoever has it knows it by its `webhook-id`."""
     rules = {(rule.workspace, rule.id): rule for rule in await load_rules(tx, _workspaces(batch))}
-    known = await store.load_sequences(tx, {(each.workspace, each.message.id) for each in batch})
+    responses = {(each.workspace, each.message.response.id) for each in batch}
+    known = {(a.workspace, a.id): a.sequence for a in await store.load_alerts(tx, responses)}
     announcements = [
         Announcement(
             restored(each.workspace, each.message, each.told_at or each.appended_at, rule),

@@ -6,24 +6,19 @@ import sqlalchemy as sa
 
 from services.trigger.restores import Restores
 from services.trigger.store import invitations
-from shared.contracts.envelope import Received, decode_message
+from services.trigger.store.retention import kept
+from services.trigger.tables import decisions, leases
+from shared.contracts.envelope import Received
 from shared.contracts.messages import InvitationChanged
 from shared.contracts.topics import Topic
-from shared.log import Record
+from shared.contracts.values import InvitationState
+from tests.integration.announced import announced
+from tests.integration.letting_go import let_go
 from tests.integration.trigger.conftest import Bench
+from tests.integration.trigger.test_past_invitations import became
+from tests.support import days_ago
 
 LOST = ("seen", "decisions", "invitations", "holds", "contacts", "outbox")
-
-
-async def announced(bench: Bench) -> list[Received[Any]]:
-    """The invitations in the outbox, as they would be read from the log."""
-    found = []
-    for offset, row in enumerate(await bench.rows("outbox", "id")):
-        record = Record(Topic.INVITATIONS, 0, offset, bytes(row.key), bytes(row.value), (), 0)
-        received = decode_message(record)
-        if received is not None and isinstance(received.message, InvitationChanged):
-            found.append(received)
-    return found
 
 
 async def lose(bench: Bench) -> None:
@@ -41,7 +36,7 @@ async def test_an_event_that_is_read_again_finds_its_invitation(bench: Bench) ->
     await bench.trigger()
     event = bench.event("e1", "ann")
     await bench.handlers.events([event])
-    batch = await announced(bench)
+    batch = await announced(bench.database, InvitationChanged)
     (before,) = await bench.rows("invitations")
     await lose(bench)
     assert await restore(bench, batch) == 1
@@ -59,7 +54,7 @@ async def test_another_trigger_of_the_same_event_still_decides(bench: Bench) -> 
     await bench.trigger()
     event = bench.event("e1", "ann")
     await bench.handlers.events([event])
-    batch = await announced(bench)
+    batch = await announced(bench.database, InvitationChanged)
     await bench.trigger("later", delay="1h")
     await lose(bench)
     await restore(bench, batch)
@@ -75,7 +70,7 @@ async def test_what_was_to_be_sent_waits_for_the_contact_points_of_its_event(ben
     await bench.trigger(channel="sms", contact={"phone": "data.phone"})
     event = bench.event("e1", "ann", data={"order_no": "1", "phone": "+8613800000000"})
     await bench.handlers.events([event])
-    batch = await announced(bench)
+    batch = await announced(bench.database, InvitationChanged)
     await lose(bench)
     assert await restore(bench, batch) == 1
     (waiting,) = await bench.rows("invitations")
@@ -92,7 +87,7 @@ async def test_a_pending_decision_that_was_released_since_is_invited(bench: Benc
     await bench.handlers.events([event])
     kept = await bench.rows("decisions")
     await bench.release()
-    batch = await announced(bench)
+    batch = await announced(bench.database, InvitationChanged)
     async with bench.database.begin() as tx:
         for table in ("invitations", "contacts", "outbox"):
             await tx.execute(sa.text(f"DELETE FROM {table}"))
@@ -103,3 +98,28 @@ async def test_a_pending_decision_that_was_released_since_is_invited(bench: Benc
     (row,) = await bench.rows("decisions")
     assert (row.id, row.outcome, row.invitation) == (kept[0].id, "invited", kept[0].id)
     assert len(await bench.rows("invitations")) == 1
+
+
+async def test_an_invitation_that_was_let_go_of_brings_back_nothing_that_asks_again(
+    bench: Bench,
+) -> None:
+    """The log is kept for longer than invitations are: what it says of one that has ended is taken over, and goes again."""
+    await bench.trigger()
+    event = bench.event("e1", "ann")
+    await bench.handlers.events([event])
+    [made] = await announced(bench.database, InvitationChanged)
+    old = await became(bench, made.message.id, 60, state="expired", expires_at=days_ago(1))
+    async with bench.database.begin() as tx:
+        await tx.execute(sa.update(decisions).values(id=old, invitation=old))
+    classes = kept(50, 50)
+    await let_go(bench.database, leases, classes)
+    assert await bench.rows("invitations") == []
+
+    said = {"id": old, "made_at": days_ago(60), "expires_at": days_ago(1)}
+    ended = said | {"revision": 3, "state": InvitationState.EXPIRED}
+    batch = [made._replace(message=made.message.model_copy(update=each)) for each in (said, ended)]
+    assert await restore(bench, batch) == 1
+    await bench.handlers.events([event])
+    assert [(row.id, row.state) for row in await bench.rows("invitations")] == [(old, "expired")]
+    await let_go(bench.database, leases, classes)
+    assert await bench.rows("invitations") == []
