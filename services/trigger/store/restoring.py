@@ -95,7 +95,9 @@ async def _decide(tx: Tx, made: Sequence[Received[Any]]) -> dict[InvitationKey, 
             rows, key=lambda row: (row["workspace"], row["trigger"], row["transaction_key"])
         )
     ]
-    await insert(tx, holds, held)
+    # A decision that was pending when this database ended may hold it, and would invite once more.
+    of = ("workspace", "trigger", "transaction_key")
+    await insert(tx, holds, held, upsert=Upsert(of, replace=("decision",)))
     return {key: (row.snapshot or {}).get("contact", {}) for key, row in pending.items()}
 
 

@@ -7,11 +7,12 @@ import sqlalchemy as sa
 from services.trigger.restores import Restores
 from services.trigger.store import invitations
 from services.trigger.store.retention import kept
-from services.trigger.tables import decisions, leases
+from services.trigger.tables import decisions, holds, leases
 from shared.contracts.envelope import Received
 from shared.contracts.messages import InvitationChanged
 from shared.contracts.topics import Topic
 from shared.contracts.values import InvitationState
+from shared.db import insert
 from tests.integration.announced import announced
 from tests.integration.letting_go import let_go
 from tests.integration.trigger.conftest import Bench
@@ -123,3 +124,37 @@ async def test_an_invitation_that_was_let_go_of_brings_back_nothing_that_asks_ag
     assert [(row.id, row.state) for row in await bench.rows("invitations")] == [(old, "expired")]
     await let_go(bench.database, leases, classes)
     assert await bench.rows("invitations") == []
+
+
+async def test_a_transaction_that_was_invited_since_is_held_by_its_invitation(bench: Bench) -> None:
+    """On the older database another decision held it, which was pending then and let it go later."""
+    await bench.trigger(transaction="data.order_no", delay="1h")
+    order = {"order_no": "o1"}
+    await bench.handlers.events([bench.event("e1", "ann", data=order)])
+    older = await bench.rows("holds")
+    async with bench.database.begin() as tx:
+        await tx.execute(sa.text("DELETE FROM holds"))
+    await bench.handlers.events([bench.event("e2", "bob", data=order)])
+    [(second,)] = [(row.id,) for row in await bench.rows("decisions") if row.event == "e2"]
+    async with bench.database.begin() as tx:
+        await tx.execute(sa.update(decisions).values(due_at=None).where(decisions.c.event == "e1"))
+    await bench.release()
+    batch = await announced(bench.database, InvitationChanged)
+    assert [each.message.id for each in batch] == [second]
+    async with bench.database.begin() as tx:
+        for table in ("invitations", "contacts", "outbox", "holds"):
+            await tx.execute(sa.text(f"DELETE FROM {table}"))
+        await tx.execute(sa.delete(decisions).where(decisions.c.event == "e2"))
+        await tx.execute(sa.update(decisions).values(due_at=decisions.c.decided_at))
+        await insert(tx, holds, [dict(row._mapping) for row in older])
+
+    assert await restore(bench, batch) == 1
+    await bench.release()
+    await bench.handlers.events([bench.event("e3", "cat", data=order)])
+    await bench.release()
+    assert await bench.outcomes() == {
+        ("e1", "after"): ("suppressed", "same_transaction"),
+        ("e2", "after"): ("invited", None),
+        ("e3", "after"): ("suppressed", "same_transaction"),
+    }
+    assert [row.id for row in await bench.rows("invitations")] == [second]
