@@ -41,7 +41,9 @@ class Restores:
         made, changed = await restoring.take_over(tx, announced)
         if made:
             await events.save_clocks(tx, self._moved(clocks, made))
-            await restoring.note_restored(tx, await now(tx))
+            # By the log's clock too: it tells when their events arrived, and may be ahead of the database's.
+            announced_at = max(each.appended_at for each in made)
+            await restoring.note_restored(tx, max(await now(tx), announced_at))
         return len(made) + changed
 
     def _moved(

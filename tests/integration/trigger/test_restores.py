@@ -1,5 +1,6 @@
 """An older database of trigger: invitations that were announced come back, and their events find them decided."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -158,3 +159,22 @@ async def test_a_transaction_that_was_invited_since_is_held_by_its_invitation(be
         ("e3", "after"): ("suppressed", "same_transaction"),
     }
     assert [row.id for row in await bench.rows("invitations")] == [second]
+
+
+async def test_an_event_finds_its_invitation_where_the_log_has_another_clock(bench: Bench) -> None:
+    await bench.put("channel", "sms", {"type": "webhook", "url": "https://sms.example/send"})
+    await bench.trigger(channel="sms", contact={"phone": "data.phone"})
+    ahead = datetime.now(UTC) + timedelta(minutes=20)
+    phone = {"order_no": "1", "phone": "+8613800000000"}
+    event = bench.event("e1", "ann", data=phone, arrived_at=ahead)
+    await bench.handlers.events([event])
+    batch = [
+        each._replace(record=each.record._replace(timestamp_ms=int(ahead.timestamp() * 1_000) + 5))
+        for each in await announced(bench.database, InvitationChanged)
+    ]
+    await lose(bench)
+    assert await restore(bench, batch) == 1
+    await bench.handlers.events([event])
+    assert [row.outcome for row in await bench.rows("decisions")] == ["invited"]
+    (row,) = await bench.rows("invitations")
+    assert row.send_at is not None, "the event brought the contact points"
