@@ -10,7 +10,9 @@ from shared.contracts.messages import ResponseChanged
 from shared.contracts.topics import Topic
 from tests.integration.announced import announced
 from tests.integration.ingest.answering import Desk, invitation
+from tests.integration.ingest.test_responses import WISH
 from tests.integration.ingest.test_retention import KEPT_DAYS, age, forget
+from tests.support import days_ago
 
 
 async def lose(desk: Desk) -> None:
@@ -73,3 +75,17 @@ async def test_a_forgotten_answer_comes_back_only_by_what_was_said_of_it_since(d
     assert await forget(desk) == 1
     [row] = await desk.stored()
     assert (row.state, row.revision, row.customer) == ("forgotten", 2, None)
+
+
+async def test_an_answer_of_long_ago_that_was_taken_in_lately_is_kept_as_long_as_others(
+    desk: Desk,
+) -> None:
+    """As one that was imported: how long it is kept goes by when it came."""
+    old = WISH | {"submitted_at": days_ago(KEPT_DAYS * 3).isoformat()}
+    assert (await desk.api("POST", "/v1/responses", json=old)).status_code == 201
+    batch = await announced(desk.database, ResponseChanged)
+    await lose(desk)
+    assert await restore(desk, batch) == 1
+    assert await forget(desk) == 0
+    [row] = await desk.stored()
+    assert row.state == "submitted"
