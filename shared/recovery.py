@@ -6,8 +6,7 @@ goes back to where the database ends. A database that is not older finds nothing
 """
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,11 +15,12 @@ import sqlalchemy as sa
 
 from shared.contracts.envelope import Received, decode_message
 from shared.db import Database, Tx
-from shared.errors import GroupInUse, Unavailable, Undecodable, UnknownMajor
+from shared.errors import Unavailable, Undecodable, UnknownMajor
+from shared.going_back import go_back
 from shared.instruments import RECOVERED, RECOVERY_LEFT
 from shared.leases import Lease
-from shared.log import Log, Record, TopicPartition
-from shared.positions import TRUSTED, announced, held, load_positions, note
+from shared.log import Lag, Log, Record, TopicPartition
+from shared.positions import TRUSTED, announced, forget, held, load_positions, note
 from shared.progress import Reading, Tell, tell_nobody
 from shared.telemetry import log as telemetry
 
@@ -73,10 +73,10 @@ class Recovery:
     async def _hear(self, topic: str, restore: Restore, lease: Lease) -> None:
         """Take over what the service said on a topic since the database knows of what it said."""
         lags = await self.log.lag(self.database.service, [topic])
-        positions = await self._load({announced(at).topic for at in lags})
+        positions = await self._positions(lags, announced)
         unheard: dict[TopicPartition, range] = {}
         for at, lag in sorted(lags.items()):
-            position = held(positions, announced(at))
+            position = positions.get(at, 0)
             if position == TRUSTED:
                 await self._note({announced(at): lag.end})
             else:
@@ -123,11 +123,11 @@ class Recovery:
         """Have the group read again what it has passed and the database does not hold."""
         # In this order: what another replica commits meanwhile, it has noted before.
         lags = await self.log.lag(self.database.service, self.topics)
-        positions = await self._load(self.topics)
+        positions = await self._positions(lags, lambda at: at)
         back: dict[TopicPartition, int] = {}
         trusted: dict[TopicPartition, int] = {}
         for at, lag in lags.items():
-            position = held(positions, at)
+            position = positions.get(at, TRUSTED)
             if position == TRUSTED or lag.moved:
                 trusted[at] = lag.start if lag.committed is None else lag.committed
             elif lag.committed is not None and max(position, lag.start) < lag.committed:
@@ -141,44 +141,41 @@ class Recovery:
                     gone_from_the_log=max(0, lag.start - position),
                 )
         if back:
-            await self._move(back, lease)
+            await go_back(self.log, self.database.service, back, lease, self.tell)
         await self._note(trusted)
 
-    async def _move(self, back: Mapping[TopicPartition, int], lease: Lease) -> None:
-        """Have the group go back, once the members of killed processes are gone; not at all when living ones remain."""
-        service, began = self.database.service, time.monotonic()
-        waiting = False
-        while await lease.hold():
-            try:
-                await self.log.move(service, back)
-            except GroupInUse as error:
-                if time.monotonic() - began > self.log.lingering_seconds:
-                    telemetry.error("database_is_in_use", service=service, reason=str(error))
-                    return
-                if not waiting:
-                    waiting = True
-                    self._say_that_it_waits(error)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return
-        raise Unavailable("another replica goes on with the recovery")
-
-    def _say_that_it_waits(self, error: GroupInUse) -> None:
-        """A member that lives would stay, and one that was killed is gone after so long: only that tells them apart."""
-        at_most = self.log.lingering_seconds
-        telemetry.warning(
-            "waits_for_old_members",
-            service=self.database.service,
-            reason=str(error),
-            at_most_seconds=at_most,
-        )
-        self.tell(
-            f"the group goes back once its old members are gone, which is waited for {at_most:g} s at most"
-        )
-
-    async def _load(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    async def _positions(
+        self,
+        lags: Mapping[TopicPartition, Lag],
+        noted_as: Callable[[TopicPartition], TopicPartition],
+    ) -> dict[TopicPartition, int]:
+        """The next offset of each partition, without those that were noted of another log: offsets begin again where
+        topics are made anew, as in another cluster, and what was noted would hide all that they tell until then."""
         async with self.database.read() as tx:
-            return await load_positions(tx, self.positions, topics)
+            names = {noted_as(at).topic for at in lags}
+            noted = await load_positions(tx, self.positions, names)
+        positions = {at: held(noted, noted_as(at)) for at in lags}
+        if beyond := [at for at, position in positions.items() if position > lags[at].end]:
+            # A replica that goes on meanwhile may have come so far; then the log has it too.
+            topics = sorted({at.topic for at in beyond})
+            later = await self.log.lag(self.database.service, topics)
+            gone = [at for at in beyond if positions[at] > later[at].end]
+            if gone:
+                await self._forget([noted_as(at) for at in gone])
+            for at in gone:
+                del positions[at]
+        return positions
+
+    async def _forget(self, partitions: Sequence[TopicPartition]) -> None:
+        async with self.database.begin() as tx:
+            await forget(tx, self.positions, partitions)
+        for at in partitions:
+            telemetry.warning(
+                "log_was_replaced",
+                service=self.database.service,
+                topic=at.topic,
+                partition=at.partition,
+            )
 
     async def _note(self, ends: Mapping[TopicPartition, int]) -> None:
         if ends:

@@ -250,6 +250,22 @@ async def test_a_database_from_before_is_trusted_once(bench: Bench) -> None:
     assert bench.restored == [2]
 
 
+async def test_what_was_noted_of_a_log_that_is_gone_says_nothing_about_this_one(
+    bench: Bench,
+) -> None:
+    """As after the services were pointed at another cluster, whose offsets begin again."""
+    await bench.announce(1)
+    at = await bench.pass_responses(5)
+    said = {announced(TopicPartition(Topic.CUSTOMERS, number)): 1_000 for number in range(12)}
+    await bench.note(said | {at: 1_000})
+    await bench.recovery().run()
+    assert bench.restored == [1]
+    assert await bench.committed(at) == 5
+    assert (await bench.noted(Topic.RESPONSES))[at] == 5
+    noted = await bench.noted(announced(TopicPartition(Topic.CUSTOMERS, 0)).topic)
+    assert sum(noted.values()) == 1
+
+
 async def test_a_group_with_living_members_is_left_alone(bench: Bench) -> None:
     at = await bench.pass_responses(5)
     async with bench.log.consumer("probe", [Topic.RESPONSES]) as consumer:
