@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -23,6 +23,7 @@ from shared.log import Lag, Log, Record, TopicPartition
 from shared.positions import TRUSTED, announced, forget, held, load_positions, note
 from shared.progress import Reading, Tell, tell_nobody
 from shared.telemetry import log as telemetry
+from shared.unsaid import Unsaid
 
 RECOVERING: Final = "what was announced is compared with the log first"
 _AT_ONCE: Final = 500
@@ -34,6 +35,14 @@ Restore = Callable[[Tx, Sequence[Received[Any]]], Awaitable[int]]
 nothing; returns how many that was. Replaying it must be harmless."""
 
 
+class _Hearing(NamedTuple):
+    """What is done with the messages of one topic."""
+
+    restore: Restore
+    unsaid: Unsaid
+    reading: Reading
+
+
 @dataclass(frozen=True)
 class Recovery:
     """What one service has said (`restores`, by topic) and what its group reads (`topics`)."""
@@ -42,6 +51,7 @@ class Recovery:
     database: Database
     positions: sa.Table
     leases: sa.Table
+    outbox: sa.Table
     topics: tuple[str, ...]
     restores: Mapping[str, Restore]
     tell: Tell = tell_nobody
@@ -85,9 +95,15 @@ class Recovery:
         reading = Reading(
             self.database.service, topic, total, self.tell, every_seconds=self.tell_every_seconds
         )
+        if not total:
+            return
+        async with self.database.read() as tx:
+            unsaid = await Unsaid.load(tx, self.outbox, topic)
         newer = 0
         for at, offsets in unheard.items():
-            newer += await self._hear_partition(at, offsets, restore, lease, reading)
+            newer += await self._hear_partition(
+                at, offsets, _Hearing(restore, unsaid, reading), lease
+            )
         if newer:
             RECOVERED.labels(self.database.service, topic).inc(newer)
             telemetry.warning(
@@ -98,24 +114,24 @@ class Recovery:
         self,
         at: TopicPartition,
         offsets: range,
-        restore: Restore,
+        hearing: _Hearing,
         lease: Lease,
-        reading: Reading,
     ) -> int:
         newer, position = 0, offsets.start
         while position < offsets.stop:
             records = await self.log.read(at, position, max_records=_AT_ONCE)
             if not records or not await lease.hold():
                 raise Unavailable(f"{at.topic}/{at.partition} could not be read on")
-            newer += await self._take_over(records, restore)
+            newer += await self._take_over(records, hearing)
             before, position = position, records[-1].offset + 1
-            reading.advance(min(position, offsets.stop) - before)
+            hearing.reading.advance(min(position, offsets.stop) - before)
         return newer
 
-    async def _take_over(self, records: Sequence[Record], restore: Restore) -> int:
+    async def _take_over(self, records: Sequence[Record], hearing: _Hearing) -> int:
         batch = [received for record in records if (received := _readable(record)) is not None]
         async with self.database.begin() as tx:
-            newer = await restore(tx, batch) if batch else 0
+            newer = await hearing.restore(tx, batch) if batch else 0
+            await hearing.unsaid.said(tx, records)
             await note(tx, self.positions, {announced(records[0].at): records[-1].offset + 1})
         return newer
 

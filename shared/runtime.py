@@ -104,6 +104,7 @@ async def open_ground(
             database.past_gate(),
             tables.positions,
             tables.leases,
+            tables.outbox,
             READERS[schema.service],
             restores or {},
             tell=partial(setattr, ground.health, "restoring"),
