@@ -141,3 +141,16 @@ async def test_nothing_is_let_go_of_before_the_log_was_asked(alerting: Alerting)
             return not await listed(alerting)
 
         await eventually(gone, what="letting go, now that the database is as new as the log")
+
+
+async def test_where_another_alert_was_raised_meanwhile_that_one_stands(told: Alerting) -> None:
+    """As when the database fell back under a process that went on, and was compared only when that was restarted."""
+    batch = await announced(told.database, AlertRaised)
+    await lose(told)
+    await told.handle(received(response(score=2, revision=2)))
+    [other] = await listed(told)
+    sent = await told.deliveries()
+    assert other["id"] != batch[0].message.id
+    assert await restore(told, batch) == 0
+    assert [alert["id"] for alert in await listed(told)] == [other["id"]]
+    assert await told.deliveries() == sent
