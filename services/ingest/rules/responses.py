@@ -208,6 +208,11 @@ def deleted(response: Response, by: str, at: datetime) -> Response:
     )
 
 
+def given_way(response: Response, by: str, at: datetime) -> Response:
+    """The response deleted, because another one stands for its invitation."""
+    return replace(deleted(response, by, at), invitation=None)
+
+
 def announcement(response: Response) -> tuple[Key, ResponseChanged] | None:
     """What the others are told; nothing of a response that is parked, or was when it was deleted, or is forgotten."""
     if response.day is None or response.state == "parked" or response.state == "forgotten":

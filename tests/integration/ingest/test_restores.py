@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from services.ingest.restores import RESTORES
@@ -89,3 +90,41 @@ async def test_an_answer_of_long_ago_that_was_taken_in_lately_is_kept_as_long_as
     assert await forget(desk) == 0
     [row] = await desk.stored()
     assert row.state == "submitted"
+
+
+async def answered_twice(desk: Desk) -> tuple[list[Received[Any]], str]:
+    """Two answers to one invitation, both announced, the second while the first was lost; and the first's id."""
+    await desk.hear(invitation("i-1"))
+    await desk.answer(desk.token("i-1"), recommend="9")
+    first = await announced(desk.database, ResponseChanged)
+    await lose(desk)
+    await desk.answer(desk.token("i-1"), recommend="1")
+    return [*first, *await announced(desk.database, ResponseChanged)], first[0].message.id
+
+
+async def one_stands(desk: Desk, first: str) -> None:
+    states = {(row.id == first): (row.state, row.invitation) for row in await desk.stored()}
+    assert states == {True: ("submitted", "i-1"), False: ("deleted", None)}
+
+
+async def test_of_two_that_were_announced_the_first_stands(desk: Desk) -> None:
+    """As when the database fell back under a process that went on, and was compared only when that was restarted."""
+    both, first = await answered_twice(desk)
+    await restore(desk, both)
+    await one_stands(desk, first)
+    [*_, last] = await announced(desk.database, ResponseChanged)
+    assert (last.message.state, last.message.revision) == ("deleted", 2)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_of_two_that_were_announced_the_first_stands_when_all_was_lost(
+    desk: Desk, apart: bool
+) -> None:
+    both, first = await answered_twice(desk)
+    await restore(desk, both)
+    [*_, end] = await announced(desk.database, ResponseChanged)
+    await lose(desk)
+    for batch in ([both[0]], [both[1]], [end]) if apart else (both, [end]):
+        await restore(desk, batch)
+        assert len([row for row in await desk.stored() if row.state == "submitted"]) == 1
+    await one_stands(desk, first)
