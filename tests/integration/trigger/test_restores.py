@@ -178,3 +178,20 @@ async def test_an_event_finds_its_invitation_where_the_log_has_another_clock(ben
     assert [row.outcome for row in await bench.rows("decisions")] == ["invited"]
     (row,) = await bench.rows("invitations")
     assert row.send_at is not None, "the event brought the contact points"
+
+
+async def test_two_invitations_of_one_transaction_are_both_restored(bench: Bench) -> None:
+    """As they were made by a process that went on when its database fell back: nobody can take one back."""
+    await bench.trigger()
+    event = bench.event("e1", "ann")
+    await bench.handlers.events([event])
+    batch = await announced(bench.database, InvitationChanged)
+    await lose(bench)
+    await bench.handlers.events([event])
+    batch += await announced(bench.database, InvitationChanged)
+    await lose(bench)
+    assert await restore(bench, batch) == 2
+    [held] = await bench.rows("holds")
+    assert held.decision == batch[0].message.id
+    await bench.handlers.events([event])
+    assert len(await bench.rows("invitations")) == 2
