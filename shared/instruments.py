@@ -57,6 +57,12 @@ RECOVERED = Counter(
     "Messages of its own that a service found in the log and not in its database, which was older, and took over again.",
     ["service", "topic"],
 )
+RECOVERY_LEFT = Gauge(
+    "afterword_recovery_left_records",
+    "Messages of its own that this process has yet to compare with its database before it is ready, counted by their"
+    " offsets; of the one replica that does it, so take the largest.",
+    ["service", "topic"],
+)
 RECORDS_SKIPPED = Counter(
     "afterword_records_skipped_total",
     "Records of a type that this version does not know.",

@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from shared.contracts.envelope import Received
-from shared.db import Tx, Upsert, insert
+from shared.db import Tx, Upsert, delete, insert
 from shared.log import TopicPartition
 
 EVERY: Final = -1
@@ -50,6 +50,12 @@ async def note(tx: Tx, table: sa.Table, ends: Mapping[TopicPartition, int]) -> N
         for at in sorted(ends)
     ]
     await insert(tx, table, rows, upsert=_FURTHER)
+
+
+async def forget(tx: Tx, table: sa.Table, partitions: Sequence[TopicPartition]) -> None:
+    """Have nothing noted of these partitions any more."""
+    keys = sorted((str(at.topic), at.partition) for at in partitions)
+    await delete(tx, table, [table.c.topic, table.c.partition], keys)
 
 
 async def load_positions(

@@ -104,8 +104,10 @@ async def open_ground(
             database.past_gate(),
             tables.positions,
             tables.leases,
+            tables.outbox,
             READERS[schema.service],
             restores or {},
+            tell=partial(setattr, ground.health, "restoring"),
         )
         ground.health.comparing = True
         ground.work.append(partial(_open_gate, ground, schema, recovery))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.errors import Unavailable
 from shared.log import Headers, InFlight, Outgoing, Record, TopicPartition
-from shared.tracing import Attributes, Kind, Span
+from shared.tracing import Beginning, Span
 
 
 def record(
@@ -144,11 +144,11 @@ class NotedSpan(Span):
 
     recorded = True
 
-    def __init__(self, name: str, parent: str | None, links: Sequence[str], number: int) -> None:
+    def __init__(self, beginning: Beginning, number: int) -> None:
         self.traceparent: str = f"00-{'e' * 32}-{number:016x}-01"
-        self.name = name
-        self.parent = parent
-        self.links = links
+        self.name = beginning.name
+        self.parent = beginning.parent
+        self.links = beginning.links
         self.failed: str | None = None
         self.ended = False
 
@@ -166,14 +166,6 @@ class NotingTracer:
         self.ratio = ratio
         self.begun: list[NotedSpan] = []
 
-    def start(
-        self,
-        service: str,
-        name: str,
-        kind: Kind,
-        parent: str | None,
-        attributes: Attributes,
-        links: Sequence[str],
-    ) -> Span:
-        self.begun.append(NotedSpan(name, parent, links, len(self.begun) + 1))
+    def start(self, span: Beginning) -> Span:
+        self.begun.append(NotedSpan(span, len(self.begun) + 1))
         return self.begun[-1]

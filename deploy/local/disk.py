@@ -3,7 +3,6 @@
 import errno
 import subprocess
 from pathlib import Path
-from types import TracebackType
 
 from deploy.local.process import MissingPart
 
@@ -59,12 +58,7 @@ class SmallDisk:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._lifeline is not None and self._lifeline.stdin is not None:
             self._lifeline.stdin.close()
             self._lifeline.wait()

@@ -46,7 +46,8 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         relay(ground, overdue=seconds_due)
         classes = kept(settings.retain_deliveries_days, settings.retain_answers_days)
         retention = Retention(ground.database, leases, classes)
-        ground.once_opened(dispatcher.run, retention.run)
+        ground.once_opened(dispatcher.run)
+        ground.once_recovered(retention.run)
         app = create_app(
             "alerting",
             access=access,

@@ -32,17 +32,16 @@ async def _restore_definitions(tx: Tx, batch: Sequence[Received[Any]]) -> int:
 
 async def _restore_alerts(tx: Tx, batch: Sequence[Received[Any]]) -> int:
     """The alerts, and deliveries of all that was announced of them: whether it arrived is not known any more, and
-    whoever has it knows it by its `webhook-id`."""
+    whoever has it knows it by its `webhook-id`. Where another alert of the same rule and response stands, raised while
+    this one was not known, that one stays."""
     rules = {(rule.workspace, rule.id): rule for rule in await load_rules(tx, _workspaces(batch))}
-    known = await store.load_sequences(tx, {(each.workspace, each.message.id) for each in batch})
     announcements = [
         Announcement(
             restored(each.workspace, each.message, each.told_at or each.appended_at, rule),
             rule.name if rule else {},
             each.traceparent,
         )
-        for each in batch
-        if each.message.revision > known.get((each.workspace, each.message.id), 0)
+        for each in await _newer(tx, batch)
         for rule in [rules.get((each.workspace, each.message.rule))]
     ]
     announcements = list({a.message_id: a for a in announcements}.values())
@@ -51,6 +50,21 @@ async def _restore_alerts(tx: Tx, batch: Sequence[Received[Any]]) -> int:
     await store.save_alerts(tx, last.values())
     await deliver(tx, announcements, await now(tx))
     return len(announcements)
+
+
+async def _newer(tx: Tx, batch: Sequence[Received[Any]]) -> list[Received[Any]]:
+    """What was announced of alerts since what is known of them."""
+    responses = {(each.workspace, each.message.response.id) for each in batch}
+    known = {
+        alert.key: (alert.id, alert.sequence) for alert in await store.load_alerts(tx, responses)
+    }
+    newer = []
+    for each in batch:
+        key = each.workspace, each.message.response.id, each.message.rule
+        id, sequence = known.setdefault(key, (each.message.id, 0))
+        if id == each.message.id and each.message.revision > sequence:
+            newer.append(each)
+    return newer
 
 
 def _workspaces(batch: Sequence[Received[Any]]) -> set[str]:

@@ -135,6 +135,11 @@ RUNTIME = (
     ),
     Panel("Connections refused", "ops", [_rate("connections_refused_total", "reason")]),
     Panel("Wrong links", "ops", [_rate("wrong_tokens_total", "answer")]),
+    Panel(
+        "Own messages to compare before ready",
+        "short",
+        [_largest("recovery_left_records", "service, topic")],
+    ),
 )
 
 

@@ -55,7 +55,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         relay(ground)
         classes = kept(settings.retain_answers_days, settings.retain_invitations_days)
         retention = Retention(ground.database, leases, classes)
-        ground.once_opened(retention.run)
+        ground.once_recovered(retention.run)
         routers = [
             customers.router,
             definitions.router,

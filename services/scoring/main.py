@@ -37,7 +37,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         relay(ground)
         classes = kept(settings.retain_answers_days, settings.rollup)
         retention = Retention(ground.database, tables.leases, classes)
-        ground.once_opened(retention.run)
+        ground.once_recovered(retention.run)
         app = create_app(
             "scoring",
             access=access,

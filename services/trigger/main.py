@@ -73,7 +73,7 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         classes = kept(settings.retain_decisions_days, settings.retain_invitations_days)
         retention = Retention(ground.database, leases, classes)
         ground.once_recovered(*_due_work(ground, handlers, sender, settings), watch.run)
-        ground.once_opened(retention.run)
+        ground.once_recovered(retention.run)
         context = Context(ground.database, settings)
         routers = [
             *routes(context),

@@ -13,6 +13,7 @@ from services.trigger.tables import definitions
 from services.trigger.verdicts import Clock, CustomerKey
 from shared.auth import Access
 from shared.contracts.envelope import Received
+from shared.contracts.newest import by_id, newest
 from shared.contracts.topics import Topic
 from shared.db import Tx, load, now
 from shared.definitions.store import restore_definitions
@@ -33,18 +34,16 @@ class Restores:
 
     async def _invitations(self, tx: Tx, batch: Sequence[Received[Any]]) -> int:
         """The invitations, their decisions, the transactions that these hold, and the contact clocks."""
-        newest: dict[tuple[str, str], Received[Any]] = {}
-        for received in batch:
-            key = (received.workspace, received.message.id)
-            if key not in newest or newest[key].message.revision < received.message.revision:
-                newest[key] = received
+        announced = newest(batch, by_id)
         clocks = await events.lock_contacts(
-            tx, {(each.workspace, each.message.customer.id) for each in newest.values()}
+            tx, {(each.workspace, each.message.customer.id) for each in announced.values()}
         )
-        made, changed = await restoring.take_over(tx, newest)
+        made, changed = await restoring.take_over(tx, announced)
         if made:
             await events.save_clocks(tx, self._moved(clocks, made))
-            await restoring.note_restored(tx, await now(tx))
+            # By the log's clock too: it tells when their events arrived, and may be ahead of the database's.
+            announced_at = max(each.appended_at for each in made)
+            await restoring.note_restored(tx, max(await now(tx), announced_at))
         return len(made) + changed
 
     def _moved(

@@ -14,7 +14,7 @@ from shared.db import Database, Tx, now
 from shared.definitions import store
 from shared.definitions.documents import Change, Definition, Kind, Reference, Wish, read_document
 from shared.http.bodies import Body
-from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
+from shared.http.pages import Cursor, Limit, Page, decode_cursor, following
 from shared.http.problems import FieldError, invalid, not_found
 
 _MAX_ERRORS = 100
@@ -135,9 +135,7 @@ def _add_kind(router: APIRouter, context: Context, kind: Kind) -> None:
                 limit=limit + 1,
             )
             items = await _definitions_json(tx, context, kind, found[:limit])
-        return Page(
-            items=items, next=encode_cursor(found[limit - 1].id) if len(found) > limit else None
-        )
+        return Page(items=items, next=following(found, limit, "id"))
 
     async def delete(id: str, principal: Writer) -> Response:
         async with context.database().begin() as tx:

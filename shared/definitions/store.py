@@ -9,13 +9,16 @@ import sqlalchemy as sa
 from shared.contracts.envelope import Received
 from shared.contracts.keys import Key
 from shared.contracts.messages import DefinitionChanged
+from shared.contracts.newest import newest
 from shared.db import Json, Tx, Upsert, UtcDateTime, insert, load
 from shared.definitions.documents import Change, Definition, Kind, Wish
 from shared.errors import Unavailable
 from shared.outbox import announce
 
-_ANNOUNCED = ("kind", "id", "revision", "state", "document", "active_from", "changed_by")
-_NOTHING = {"revision": 0}
+_PLACE = ("workspace", "kind", "id")
+_COPIED = ("revision", "state", "document")
+_ANNOUNCED = (*_COPIED, "active_from", "changed_by")
+_WRITTEN = (*_ANNOUNCED, "changed_at")
 
 
 def definitions_table(metadata: sa.MetaData) -> sa.Table:
@@ -141,8 +144,7 @@ async def save_definitions(
     Raises `Unavailable` when another transaction made the same definition first: there was no row to lock.
     """
     rows = sorted((dict(each.__dict__) for each in definitions), key=_place)
-    replace = ("revision", "state", "document", "active_from", "changed_at", "changed_by")
-    upsert = Upsert(("workspace", "kind", "id"), replace=replace, newer="revision")
+    upsert = Upsert(_PLACE, replace=_WRITTEN, newer="revision")
     written = await insert(tx, table, rows, upsert=upsert, returning=("id",))
     if len(written) < len(rows):
         raise Unavailable("definitions: another request made the same one at the same time")
@@ -155,24 +157,8 @@ async def save_copies(
     tx: Tx, table: sa.Table, batch: Sequence[Received[DefinitionChanged]], kinds: frozenset[str]
 ) -> list[tuple[str, str]]:
     """Take over newer revisions of the kinds that matter here; returns the (workspace, kind) that changed."""
-    newest: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for received in batch:
-        message = received.message
-        if message.kind in kinds:
-            key = (received.workspace, message.kind, message.id)
-            if key not in newest or newest[key]["revision"] < message.revision:
-                newest[key] = {
-                    "workspace": received.workspace,
-                    "kind": message.kind,
-                    "id": message.id,
-                    "revision": message.revision,
-                    "state": message.state,
-                    "document": message.document,
-                }
-    upsert = Upsert(
-        ("workspace", "kind", "id"), replace=("revision", "state", "document"), newer="revision"
-    )
-    rows = [newest[key] for key in sorted(newest)]
+    rows = [_row(received, _COPIED) for received in _newest(batch, kinds)]
+    upsert = Upsert(_PLACE, replace=_COPIED, newer="revision")
     written = await insert(tx, table, rows, upsert=upsert, returning=("workspace", "kind"))
     return sorted({(row.workspace, row.kind) for row in written})
 
@@ -182,24 +168,27 @@ async def restore_definitions(
 ) -> list[tuple[str, str, str]]:
     """Take over again what a service announced of its own kinds, where that is newer than what it has stored; returns
     workspace, kind and id of those. When it was put is not announced, but for the moment of the announcement."""
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for received in batch:
-        message = received.message
-        key = (received.workspace, message.kind, message.id)
-        if message.kind in kinds and message.revision > rows.get(key, _NOTHING)["revision"]:
-            rows[key] = {
-                "workspace": received.workspace,
-                "changed_at": received.appended_at,
-                **{name: getattr(message, name) for name in _ANNOUNCED},
-            }
-    upsert = Upsert(
-        ("workspace", "kind", "id"), replace=(*_ANNOUNCED[2:], "changed_at"), newer="revision"
-    )
-    returning = ("workspace", "kind", "id")
-    written = await insert(
-        tx, table, [rows[key] for key in sorted(rows)], upsert=upsert, returning=returning
-    )
+    rows = [
+        _row(received, _ANNOUNCED) | {"changed_at": received.appended_at}
+        for received in _newest(batch, kinds)
+    ]
+    upsert = Upsert(_PLACE, replace=_WRITTEN, newer="revision")
+    written = await insert(tx, table, rows, upsert=upsert, returning=_PLACE)
     return [(row.workspace, row.kind, row.id) for row in written]
+
+
+def _newest(
+    batch: Sequence[Received[Any]], kinds: Collection[str]
+) -> Iterable[Received[DefinitionChanged]]:
+    """The newest revision of each definition of these kinds, in key order."""
+    ours = (received for received in batch if received.message.kind in kinds)
+    return newest(ours, lambda r: (r.workspace, r.message.kind, r.message.id)).values()
+
+
+def _row(received: Received[DefinitionChanged], names: Iterable[str]) -> dict[str, Any]:
+    message = received.message
+    row = {"workspace": received.workspace, "kind": message.kind, "id": message.id}
+    return row | {name: getattr(message, name) for name in names}
 
 
 def _place(row: Mapping[str, Any]) -> tuple[str, str, str]:

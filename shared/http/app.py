@@ -31,6 +31,8 @@ class Health:
 
     started: bool = False
     comparing: bool = False
+    restoring: str | None = None
+    """What the comparing has found to do, where it takes a while."""
     draining: bool = False
 
 
@@ -98,6 +100,8 @@ def health_routes(*healths: Health) -> APIRouter:
             return JSONResponse({"status": "draining"}, 503)
         if all(health.started and not health.comparing for health in healths):
             return JSONResponse({"status": "ready"})
+        if details := [health.restoring for health in healths if health.restoring]:
+            return JSONResponse({"status": "restoring", "detail": "; ".join(details)}, 503)
         return JSONResponse({"status": "starting"}, 503)
 
     return router

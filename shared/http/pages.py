@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -27,6 +28,15 @@ class Page(BaseModel, Generic[T]):
 def encode_cursor(*position: Any) -> str:
     """The cursor after a row, made of the values that the rows are ordered by."""
     return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+
+
+def following(found: Sequence[Any], limit: int, *order: str) -> str | None:
+    """The cursor after a page, None on the last one: there was asked for one more than the limit, ordered by these
+    attributes."""
+    if len(found) <= limit:
+        return None
+    last = found[limit - 1]
+    return encode_cursor(*(getattr(last, name) for name in order))
 
 
 def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:

@@ -115,6 +115,10 @@ class Consumer(Protocol):
 class Log(Protocol):
     """A durable partitioned log: Apache Kafka, or a SQLite file for the embedded mode."""
 
+    @property
+    def lingering_seconds(self) -> float:
+        """For how long a process that was killed may still count as a member of its group."""
+
     def producer(self) -> AbstractAsyncContextManager[Producer]: ...
 
     def consumer(

@@ -1,7 +1,6 @@
 """Counts what is being handled, so that a rebalance can wait until nothing is."""
 
 import asyncio
-from types import TracebackType
 
 
 class InFlight:
@@ -16,12 +15,7 @@ class InFlight:
         self._inside += 1
         self._nothing.clear()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._inside -= 1
         if not self._inside:
             self._nothing.set()

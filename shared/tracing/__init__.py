@@ -8,8 +8,7 @@ may be a customer's or a key.
 import random
 import re
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Literal, NamedTuple, Protocol, Self
 
 Kind = Literal["server", "client", "producer", "consumer"]
 Attributes = Mapping[str, str | int]
@@ -43,17 +42,26 @@ class Span:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
         """It is over, and failed if it ends with an exception."""
+        if kind is not None:
+            self.fail(kind.__qualname__)
+        self.end()
 
 
 UNTRACED: Final = Span(None)
 """The span of all work that is not recorded and came with no traceparent."""
+
+
+class Beginning(NamedTuple):
+    """What a span that is recorded begins with: whose and what it is, and the traceparents that it has to do with."""
+
+    service: str
+    name: str
+    kind: Kind
+    parent: str | None
+    attributes: Attributes
+    links: Sequence[str]
 
 
 class Tracer(Protocol):
@@ -61,15 +69,7 @@ class Tracer(Protocol):
 
     ratio: float
 
-    def start(
-        self,
-        service: str,
-        name: str,
-        kind: Kind,
-        parent: str | None,
-        attributes: Attributes,
-        links: Sequence[str],
-    ) -> Span: ...
+    def start(self, span: Beginning) -> Span: ...
 
 
 class _Recording:
@@ -118,7 +118,7 @@ def start(
         parent = None
         if not links and random.random() >= tracer.ratio:  # noqa: S311 - a sample, no secret
             return Span(_passed_by())
-    return tracer.start(service, name, kind, parent, attributes, links)
+    return tracer.start(Beginning(service, name, kind, parent, attributes, links))
 
 
 def is_sampled(traceparent: str) -> bool:

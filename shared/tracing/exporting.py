@@ -9,7 +9,6 @@ import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
-from types import TracebackType
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -31,7 +30,7 @@ from opentelemetry.trace import Span as SdkSpan
 from opentelemetry.trace import Tracer as SdkTracer
 
 from shared.telemetry import log
-from shared.tracing import Attributes, Kind, Span, record_by
+from shared.tracing import Attributes, Beginning, Kind, Span, record_by
 
 _PATH: Final = "/v1/traces"
 _TIMEOUT_SECONDS: Final = 5.0
@@ -72,16 +71,6 @@ class _Recorded(Span):
     def end(self) -> None:
         self._span.end()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            self.fail(kind.__qualname__)
-        self.end()
-
 
 class _Tracer:
     """One tracer for each service of this process, and one way out for all of them. What is sampled was decided
@@ -93,23 +82,16 @@ class _Tracer:
         self._of_messages = {"messaging.system": log_system}
         self._tracers: dict[str, SdkTracer] = {}
 
-    def start(
-        self,
-        service: str,
-        name: str,
-        kind: Kind,
-        parent: str | None,
-        attributes: Attributes,
-        links: Sequence[str],
-    ) -> Span:
-        tracer = self._tracers.get(service) or self._tracer(service)
+    def start(self, span: Beginning) -> Span:
+        tracer = self._tracers.get(span.service) or self._tracer(span.service)
         above = None
-        if parent is not None:
-            above = set_span_in_context(NonRecordingSpan(_context(parent)))
-        if kind in ("producer", "consumer"):
+        if span.parent is not None:
+            above = set_span_in_context(NonRecordingSpan(_context(span.parent)))
+        attributes = span.attributes
+        if span.kind in ("producer", "consumer"):
             attributes = {**self._of_messages, **attributes}
-        some = [Link(_context(one)) for one in links]
-        return _Recorded(tracer.start_span(name, above, _KINDS[kind], attributes, some))
+        links = [Link(_context(one)) for one in span.links]
+        return _Recorded(tracer.start_span(span.name, above, _KINDS[span.kind], attributes, links))
 
     def _tracer(self, service: str) -> SdkTracer:
         made = version("afterword")

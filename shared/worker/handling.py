@@ -148,7 +148,7 @@ class Handling:
 
     async def _commit(self, ends: Mapping[TopicPartition, int]) -> None:
         """Store how far each partition is done; the database must never be behind what the group has passed."""
-        if passed := {at: end for at, end in ends.items() if self._passed.pop(at, None) == end}:
+        if passed := {at: end for at, end in ends.items() if self._passed.pop(at, 0) >= end}:
             await self._patience.persist(passed, lambda: self._note_positions(passed))
         crash.point(crash.Point.WORKER_AFTER_COMMIT)
         await self._patience.persist(ends, lambda: self._consumer.commit(ends))

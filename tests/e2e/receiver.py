@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from tests.listening import listening
+
 
 class Request(NamedTuple):
     """A webhook as it arrived, when, and what it was answered."""
@@ -41,13 +43,6 @@ async def open_receiver() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application()
     app.router.add_post("/{path:.*}", receiver.take)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    receiver.url = f"http://{host}:{port}/hooks"
-    try:
+    async with listening(app) as url:
+        receiver.url = f"{url}/hooks"
         yield receiver
-    finally:
-        await runner.cleanup()

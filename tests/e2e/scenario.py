@@ -96,19 +96,21 @@ async def decisions(
     client: httpx.AsyncClient, event: dict[str, Any], wait: str = "20s"
 ) -> list[dict[str, Any]]:
     """The decisions about an event, waiting for the first."""
-    params = {"source": event["source"], "event": event["id"], "wait": wait}
-    answer = await client.get("/v1/decisions", params=params)
-    assert answer.status_code == 200, answer.text
-    items: list[dict[str, Any]] = answer.json()["items"]
-    return items
+    return await _of_event(client, "/v1/decisions", event, wait)
 
 
 async def invitations(
     client: httpx.AsyncClient, event: dict[str, Any], wait: str = "20s"
 ) -> list[dict[str, Any]]:
     """The invitations made for an event, waiting for the first."""
+    return await _of_event(client, "/v1/invitations", event, wait)
+
+
+async def _of_event(
+    client: httpx.AsyncClient, path: str, event: dict[str, Any], wait: str
+) -> list[dict[str, Any]]:
     params = {"source": event["source"], "event": event["id"], "wait": wait}
-    answer = await client.get("/v1/invitations", params=params)
+    answer = await client.get(path, params=params)
     assert answer.status_code == 200, answer.text
     items: list[dict[str, Any]] = answer.json()["items"]
     return items

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from services.alerting.api.context import Reached, Reader, view_of
 from services.alerting.store.alerts import AlertFilter, get_alert, list_alerts
-from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
+from shared.http.pages import Cursor, Limit, Page, decode_cursor, following
 from shared.http.problems import not_found
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
@@ -61,11 +61,8 @@ async def list_all(
             before=before[0] if before else None,
             limit=limit + 1,
         )
-    more = len(rows) > limit
-    return Page(
-        items=[AlertJson(**_fields(row)) for row in rows[:limit]],
-        next=encode_cursor(rows[limit - 1].id) if more else None,
-    )
+    items = [AlertJson(**_fields(row)) for row in rows[:limit]]
+    return Page(items=items, next=following(rows, limit, "id"))
 
 
 @router.get("/{id}")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from services.alerting.api.context import Reached, Reader, Writer, view_of
 from services.alerting.store import deliveries as store
 from services.alerting.store.endpoints import get_endpoint, hold_endpoint, load_endpoints
-from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
+from shared.http.pages import Cursor, Limit, Page, decode_cursor, following
 from shared.http.problems import Problem, not_found
 from shared.telemetry import log
 
@@ -82,11 +82,8 @@ async def list_all(
         )
         endpoints = await load_endpoints(tx, [principal.workspace])
     paused = {endpoint.id for endpoint in endpoints if endpoint.state == "paused"}
-    more = len(rows) > limit
-    return Page(
-        items=[DeliveryJson(**delivery_fields(row, paused)) for row in rows[:limit]],
-        next=encode_cursor(rows[limit - 1].id) if more else None,
-    )
+    items = [DeliveryJson(**delivery_fields(row, paused)) for row in rows[:limit]]
+    return Page(items=items, next=following(rows, limit, "id"))
 
 
 @router.get("/{id}")

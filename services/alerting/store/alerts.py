@@ -61,13 +61,6 @@ async def load_alerts(tx: Tx, keys: Iterable[ResponseKey]) -> list[Alert]:
     return list((past | found).values())
 
 
-async def load_sequences(tx: Tx, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """How much was announced of each alert that is known, by workspace and id."""
-    a = alerts.c
-    found = await load(tx, [a.workspace, a.id, a.sequence], [a.workspace, a.id], sorted(set(keys)))
-    return {(row.workspace, row.id): row.sequence for row in found}
-
-
 async def save_alerts(tx: Tx, changed: Iterable[Alert]) -> None:
     """Write alerts as they are now; their responses are locked."""
     rows = [

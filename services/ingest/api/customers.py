@@ -13,7 +13,7 @@ from services.ingest.store import customers as store
 from shared.auth import Principal, Scope, requires
 from shared.definitions.documents import Locale
 from shared.http.bodies import Body
-from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
+from shared.http.pages import Cursor, Limit, Page, decode_cursor, following
 from shared.http.problems import FieldError, invalid, not_found
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"])
@@ -96,8 +96,8 @@ async def list_customers(
         found = await store.list_customers(
             tx, principal.workspace, after=after[0] if after else "", limit=limit + 1
         )
-    following = encode_cursor(found[limit - 1].id) if len(found) > limit else None
-    return Page(items=[_json(customer) for customer in found[:limit]], next=following)
+    items = [_json(customer) for customer in found[:limit]]
+    return Page(items=items, next=following(found, limit, "id"))
 
 
 @router.put("/{id:path}")

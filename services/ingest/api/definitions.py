@@ -18,7 +18,7 @@ from shared.db import Database, Tx, load
 from shared.definitions import Definition, Reference
 from shared.definitions.api import Context, Reader, Writing
 from shared.definitions.documents import Change
-from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
+from shared.http.pages import Cursor, Limit, Page, decode_cursor, following
 from shared.http.problems import invalid, not_found
 
 router = APIRouter(tags=["definitions"])
@@ -53,7 +53,7 @@ async def survey_versions(
     if not found and before is None:
         raise not_found("survey", id)
     items = [VersionJson.model_validate(each, from_attributes=True) for each in found[:limit]]
-    return Page(items=items, next=encode_cursor(items[-1].version) if len(found) > limit else None)
+    return Page(items=items, next=following(found, limit, "version"))
 
 
 @router.get("/v1/surveys/{id}/versions/{version}")

@@ -26,7 +26,7 @@ from services.ingest.store.units import view_of
 from shared.auth import Principal, Scope, requires
 from shared.contracts.values import Answer, CustomerSnapshot, Dimension, Transaction
 from shared.db import Tx, after_commit, now
-from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
+from shared.http.pages import Cursor, Limit, Page, decode_cursor, following
 from shared.http.problems import Problem, not_found
 
 Reader = Annotated[Principal, Depends(requires(Scope.RESPONSES_READ))]
@@ -124,12 +124,8 @@ async def list_responses(
             after=(after[0], after[1]) if after else None,
             limit=limit + 1,
         )
-    more = (
-        encode_cursor(found[limit - 1].created_at, found[limit - 1].id)
-        if len(found) > limit
-        else None
-    )
-    return Page(items=[_json(response) for response in found[:limit]], next=more)
+    items = [_json(response) for response in found[:limit]]
+    return Page(items=items, next=following(found, limit, "created_at", "id"))
 
 
 @router.get("/{id}", response_model=ResponseJson)

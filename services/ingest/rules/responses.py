@@ -150,7 +150,8 @@ def own_transaction(id: str, data: Mapping[str, Any]) -> Transaction | None:
 
 
 def restored(workspace: str, message: ResponseChanged, by: str) -> Response:
-    """The response that was announced so; when it was taken in, and of which body, is not known any more."""
+    """The response that was announced so. When it was taken in is not known any more, but that it was there when it
+    changed: what is kept for some days from then on is kept long enough. Nor is known of which body it was."""
     return Response(
         workspace=workspace,
         id=message.id,
@@ -172,7 +173,7 @@ def restored(workspace: str, message: ResponseChanged, by: str) -> Response:
         ),
         day=message.day,
         submitted_at=message.submitted_at,
-        created_at=message.submitted_at,
+        created_at=message.changed_at,
         changed_at=message.changed_at,
         changed_by=by,
         fingerprint=None,
@@ -205,6 +206,11 @@ def deleted(response: Response, by: str, at: datetime) -> Response:
         changed_by=by,
         changed_at=at,
     )
+
+
+def given_way(response: Response, by: str, at: datetime) -> Response:
+    """The response deleted, because another one stands for its invitation."""
+    return replace(deleted(response, by, at), invitation=None)
 
 
 def announcement(response: Response) -> tuple[Key, ResponseChanged] | None:

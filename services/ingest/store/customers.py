@@ -10,6 +10,7 @@ from services.ingest.tables import customers, outbox
 from shared.contracts.envelope import Received
 from shared.contracts.keys import Key
 from shared.contracts.messages import CustomerChanged
+from shared.contracts.newest import by_id, newest
 from shared.db import Tx, Upsert, insert, load, lock, now
 from shared.outbox import announce
 
@@ -70,14 +71,8 @@ async def erase_customer(tx: Tx, workspace: str, id: str, *, by: str) -> bool:
 
 async def restore(tx: Tx, batch: Sequence[Received[Any]], *, by: str) -> int:
     """Take over again what was announced, where it is newer than what is stored; returns of how many customers."""
-    newest: dict[tuple[str, str], Any] = {}
-    for received in batch:
-        key = (received.workspace, received.message.id)
-        if key not in newest or newest[key].revision < received.message.revision:
-            newest[key] = received.message
-    rows = [
-        _row(workspace, _announced(newest[workspace, id], by)) for workspace, id in sorted(newest)
-    ]
+    last = newest(batch, by_id).values()
+    rows = [_row(received.workspace, _announced(received.message, by)) for received in last]
     return len(await insert(tx, customers, rows, upsert=_NEWER, returning=("id",)))
 
 

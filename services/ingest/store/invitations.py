@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from services.ingest.tables import invitations, past_invitations
 from shared.contracts.envelope import Received, decode_lean
 from shared.contracts.messages import InvitationChanged
+from shared.contracts.newest import by_id, newest
 from shared.db import Tx, Upsert, insert, load, lock
 
 decode_invitation = partial(decode_lean, InvitationChanged)
@@ -48,14 +49,10 @@ async def past_customer(tx: Tx, workspace: str, id: str) -> str | None:
 
 async def save_newer(tx: Tx, batch: Sequence[Received[Any]]) -> dict[tuple[str, str], Any]:
     """Take over newer revisions, in key order; returns those that were really newer, in their lean form."""
-    newest: dict[tuple[str, str], Any] = {}
-    for received in batch:
-        key = (received.workspace, received.message.id)
-        if key not in newest or newest[key].revision < received.message.revision:
-            newest[key] = received.message
-    rows = [_row(workspace, newest[workspace, id]) for workspace, id in sorted(newest)]
+    last = newest(batch, by_id)
+    rows = [_row(received.workspace, received.message) for received in last.values()]
     written = await insert(tx, invitations, rows, upsert=_UPSERT, returning=("workspace", "id"))
-    return {(row.workspace, row.id): newest[row.workspace, row.id] for row in written}
+    return {(row.workspace, row.id): last[row.workspace, row.id].message for row in written}
 
 
 async def park_stop(tx: Tx, workspace: str, id: str, at: datetime) -> None:

@@ -13,6 +13,7 @@ from services.ingest.rules.responses import Answered, Closed, Joined, Response, 
 from services.ingest.store import invitations
 from services.ingest.tables import outbox, responses
 from shared.contracts.envelope import Received
+from shared.contracts.newest import by_id, newest
 from shared.contracts.values import Answer
 from shared.data_scope import View, dimensions_in
 from shared.db import Tx, Upsert, insert, load, now
@@ -94,18 +95,26 @@ async def save(
 async def restore(tx: Tx, batch: Sequence[Received[Any]], *, by: str) -> int:
     """Take over again what was announced, where it is newer than what is stored; returns how many responses.
 
-    Of two answers to one invitation the announced one stands: the other was taken while that was not known here.
+    Of several answers to one invitation the one that was announced first stands: the others were taken while it was
+    not known here, and give way to it.
     """
-    newest: dict[tuple[str, str], Response] = {}
-    for received in batch:
-        response = rules.restored(received.workspace, received.message, by)
-        key = (response.workspace, response.id)
-        if key not in newest or newest[key].revision < response.revision:
-            newest[key] = response
-    await _give_way(tx, newest, by)
-    rows = [_row(newest[key]) for key in sorted(newest)]
+    announced = {
+        key: rules.restored(received.workspace, received.message, by)
+        for key, received in newest(batch, by_id).items()
+    }
+    stands = await _make_room(tx, batch, by)
+    at = await now(tx)
+    gone = {
+        key: rules.given_way(each, by, at)
+        for key, each in announced.items()
+        if stands.get((each.workspace, each.invitation or ""), each.id) != each.id
+    }
+    rows = [_row(each) for each in (announced | gone).values()]
     upsert = Upsert(("workspace", "id"), replace=_CHANGING, newer="revision")
-    return len(await insert(tx, responses, rows, upsert=upsert, returning=("id",)))
+    written = await insert(tx, responses, rows, upsert=upsert, returning=("workspace", "id"))
+    keys = {(row.workspace, row.id) for row in written}
+    await _announce(tx, [each for key, each in gone.items() if key in keys])
+    return len(written)
 
 
 async def get_response(tx: Tx, workspace: str, id: str, *, lock: bool = False) -> Response | None:
@@ -171,21 +180,29 @@ async def _known(tx: Tx, answered: Answered) -> Response | None:
     return await get_response(tx, answered.workspace, answered.id)
 
 
-async def _give_way(tx: Tx, restored: Mapping[tuple[str, str], Response], by: str) -> None:
-    """Delete the answers that stand where these are to stand, and announce it."""
-    keys = sorted((r.workspace, r.invitation) for r in restored.values() if r.invitation)
-    found = await load(tx, responses, _INVITATION, keys, lock=True)
-    others = [_response(row) for row in found if (row.workspace, row.id) not in restored]
-    if not others:
-        return
-    at = await now(tx)
-    for other in others:
-        await tx.execute(
-            sa.update(responses)
-            .where(responses.c.workspace == other.workspace, responses.c.id == other.id)
-            .values(invitation=None)
-        )
-    await save(tx, [rules.deleted(other, by, at) for other in others])
+async def _make_room(
+    tx: Tx, batch: Sequence[Received[Any]], by: str
+) -> Mapping[tuple[str, str], str]:
+    """Which response stands for each invitation that was answered: one that was restored before, else the first of the
+    batch. What stands in its place is deleted, and that is announced."""
+    stands: dict[tuple[str, str], str] = {}
+    for received in batch:
+        if received.message.invitation is not None:
+            key = (received.workspace, received.message.invitation)
+            stands.setdefault(key, received.message.id)
+    found = await load(tx, responses, _INVITATION, sorted(stands), lock=True)
+    stands |= {(row.workspace, row.invitation): row.id for row in found if row.changed_by == by}
+    others = [_response(row) for row in found if row.id != stands[row.workspace, row.invitation]]
+    if others:
+        at = await now(tx)
+        for other in others:
+            await tx.execute(
+                sa.update(responses)
+                .where(responses.c.workspace == other.workspace, responses.c.id == other.id)
+                .values(invitation=None)
+            )
+        await save(tx, [rules.given_way(other, by, at) for other in others])
+    return stands
 
 
 async def _announce(

@@ -10,6 +10,7 @@ from services.trigger.tables import customers, freshness, positions
 from services.trigger.verdicts import CustomerKey
 from shared.contracts.envelope import Received
 from shared.contracts.messages import CustomerChanged
+from shared.contracts.newest import by_id, newest
 from shared.contracts.topics import Topic
 from shared.db import Prepared, Tx, Upsert, insert, load
 from shared.positions import advance
@@ -32,20 +33,14 @@ async def load_customers(tx: Tx, keys: Iterable[CustomerKey]) -> dict[CustomerKe
 
 async def save_customers(tx: Tx, batch: Sequence[Received[CustomerChanged]]) -> list[CustomerKey]:
     """Take over newer revisions and move the position, in one transaction; returns whose copy changed."""
-    newest: dict[CustomerKey, CustomerChanged] = {}
-    for received in batch:
-        message = received.message
-        key = (received.workspace, message.id)
-        if key not in newest or newest[key].revision < message.revision:
-            newest[key] = message
     rows = [
         {
-            "workspace": key[0],
-            "id": key[1],
-            "revision": newest[key].revision,
-            "document": newest[key].model_dump(mode="json"),
+            "workspace": workspace,
+            "id": id,
+            "revision": received.message.revision,
+            "document": received.message.model_dump(mode="json"),
         }
-        for key in sorted(newest)
+        for (workspace, id), received in newest(batch, by_id).items()
     ]
     upsert = Upsert(("workspace", "id"), replace=("revision", "document"), newer="revision")
     written = await insert(tx, customers, rows, upsert=upsert, returning=("workspace", "id"))

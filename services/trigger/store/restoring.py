@@ -19,6 +19,7 @@ DecisionOf = tuple[str, str, str, str]
 _TO_SEND = frozenset({"made", "sending"})
 _I, _D = invitations.c, decisions.c
 _CHANGED = ("revision", "state", "document", "changed_at", "send_at", "leased_until")
+_HELD = ("workspace", "trigger", "transaction_key")
 _DECIDED = ("outcome", "reason", "decided_at", "trace", "invitation", "due_at", "leased_until")
 
 
@@ -84,18 +85,13 @@ async def _decide(tx: Tx, made: Sequence[Received[Any]]) -> dict[InvitationKey, 
         rows.append(_decision(each, row.trace if row is not None else []))
     upsert = Upsert(("workspace", "id"), replace=_DECIDED)
     await insert(tx, decisions, rows, upsert=upsert)
-    held = [
-        {
-            "workspace": row["workspace"],
-            "trigger": row["trigger"],
-            "transaction_key": row["transaction_key"],
-            "decision": row["id"],
-        }
-        for row in sorted(
-            rows, key=lambda row: (row["workspace"], row["trigger"], row["transaction_key"])
-        )
-    ]
-    await insert(tx, holds, held)
+    held: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in rows:  # in the order of their ids, so that of two the first holds it
+        of = row["workspace"], row["trigger"], row["transaction_key"]
+        held.setdefault(of, dict(zip(_HELD, of, strict=True)) | {"decision": row["id"]})
+    # A decision that was pending when this database ended may hold it, and would invite once more.
+    upsert = Upsert(_HELD, replace=("decision",))
+    await insert(tx, holds, [held[of] for of in sorted(held)], upsert=upsert)
     return {key: (row.snapshot or {}).get("contact", {}) for key, row in pending.items()}
 
 

@@ -50,6 +50,11 @@ class EmbeddedLog:
                     await asyncio.wait({sweeping})
                 await storage.close()
 
+    @property
+    def lingering_seconds(self) -> float:
+        """Members are in this process, and end with it."""
+        return 0.0
+
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[Producer]:
         yield EmbeddedProducer(self._storage)

@@ -10,7 +10,7 @@ from shared.log.kafka.moving import move
 from shared.log.kafka.producer import KafkaProducer
 from shared.log.kafka.quiet import quieten
 from shared.log.kafka.reader import Reader
-from shared.log.kafka.settings import KafkaSettings
+from shared.log.kafka.settings import CALL_SECONDS, REBALANCE_SECONDS, KafkaSettings
 from shared.log.kafka.topics import TopicAdmin
 from shared.log.login import NOBODY, Login
 
@@ -34,6 +34,11 @@ class KafkaLog:
         finally:
             await log._reader.close()
             await log._topics.close()
+
+    @property
+    def lingering_seconds(self) -> float:
+        """A silent member is dropped after its session, which does not run while a rebalance waits for others."""
+        return self._settings.session_timeout_seconds + REBALANCE_SECONDS + CALL_SECONDS
 
     def producer(self) -> AbstractAsyncContextManager[Producer]:
         return KafkaProducer.open(self._settings)

@@ -187,14 +187,16 @@ async def test_all_that_failed_for_an_endpoint_is_replayed_by_time(alerting: Ale
             await alerting.settled("delivered", 3)
 
 
-async def test_a_slow_receiver_does_not_delay_the_others(alerting: Alerting) -> None:
-    async def drip(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        while not writer.is_closing():
-            writer.write(b".")
-            await writer.drain()
-            await asyncio.sleep(0.05)
+async def drip(writer: asyncio.StreamWriter) -> None:
+    """An answer that never comes to its end."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b".")
+        await writer.drain()
+        await asyncio.sleep(0.05)
 
+
+async def test_a_slow_receiver_does_not_delay_the_others(alerting: Alerting) -> None:
     async with receiving(drip) as slow, receiving() as quick:
         await alerting.put_rule()
         await alerting.put_endpoint(slow.url, "a-slow")
@@ -209,13 +211,6 @@ async def test_a_slow_receiver_does_not_delay_the_others(alerting: Alerting) -> 
 
 
 async def test_a_drip_ends_by_the_total_timeout(alerting: Alerting) -> None:
-    async def drip(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        while not writer.is_closing():
-            writer.write(b".")
-            await writer.drain()
-            await asyncio.sleep(0.05)
-
     async with receiving(drip) as receiver, alerting.dispatching(delivery_timeout_seconds=0.4):
         [id] = await raised(alerting, receiver.url)
         shown = await alerting.attempted(id, 1)

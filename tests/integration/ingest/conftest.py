@@ -18,6 +18,7 @@ from shared.db import Database, open_database
 from shared.http.serve import Service
 from shared.log import Log, Record, TopicPartition
 from shared.log.opening import open_log
+from tests.integration.ingest.answering import Desk, open_desk
 from tests.support import TOKEN_KEYS, working, write_access
 
 
@@ -48,6 +49,12 @@ class Ingest:
         for partition in range(PARTITIONS):
             found += await self.log.read(TopicPartition(topic, partition), 0, max_records=10_000)
         return found
+
+
+@pytest.fixture
+async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(database_url, tmp_path) as desk:
+        yield desk
 
 
 @pytest.fixture

@@ -1,18 +1,8 @@
 """The copies of invitations: parked answers and stops are applied when the copy comes, once, in any order."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
-
-from tests.integration.ingest.answering import Desk, invitation, open_desk
-
-
-@pytest.fixture
-async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_desk(database_url, tmp_path) as desk:
-        yield desk
+from tests.integration.ingest.answering import Desk, invitation
 
 
 async def test_a_parked_answer_is_seen_then_joined_and_announced_once(desk: Desk) -> None:

@@ -2,21 +2,13 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from prometheus_client import generate_latest
 
 from tests.integration.ingest.answering import SURVEY, Desk, invitation, open_desk
 from tests.support import statements_seen
-
-
-@pytest.fixture
-async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_desk(database_url, tmp_path) as desk:
-        yield desk
 
 
 async def test_a_link_opens_before_the_invitation_is_here_and_looking_changes_nothing(

@@ -1,12 +1,9 @@
 """Responses over the API: one per id and invitation, strict answers, revisions, and the walls between workspaces."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.integration.ingest.answering import Desk, invitation, open_desk
 
@@ -22,12 +19,6 @@ WISH: dict[str, Any] = {
     "locale": "en",
     "answers": {"recommend": 3, "comment": " slow "},
 }
-
-
-@pytest.fixture
-async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_desk(database_url, tmp_path) as desk:
-        yield desk
 
 
 async def test_a_response_brings_its_own_and_a_retry_changes_nothing(desk: Desk) -> None:

@@ -1,7 +1,5 @@
 """Answers and copies of invitations that are let go of: what was answered is not asked again, nor counted again."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +8,7 @@ import sqlalchemy as sa
 from services.ingest.store.retention import kept
 from services.ingest.tables import invitations, leases, past_invitations, responses
 from shared.leases import Lease
-from tests.integration.ingest.answering import Desk, invitation, open_desk
+from tests.integration.ingest.answering import Desk, invitation
 from tests.integration.ingest.test_responses import WISH
 from tests.integration.letting_go import (
     BrokenOffError,
@@ -24,12 +22,6 @@ from tests.support import days_ago, id_of
 
 KEPT_DAYS = 50
 CLASSES = kept(KEPT_DAYS, KEPT_DAYS)
-
-
-@pytest.fixture
-async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_desk(database_url, tmp_path) as desk:
-        yield desk
 
 
 async def age(desk: Desk, days: float, *ids: str) -> None:

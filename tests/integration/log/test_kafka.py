@@ -13,7 +13,7 @@ from deploy.local.kafka import KafkaBroker
 from deploy.local.ports import free_port
 from shared.errors import Refused, StartupError, Unavailable
 from shared.log import Lag, Outgoing, TopicPartition, TopicSpec
-from shared.log.kafka.settings import KafkaSettings
+from shared.log.kafka.settings import REBALANCE_SECONDS, KafkaSettings
 from shared.log.opening import open_log
 from tests.integration.log.conftest import DAY_MS
 from tests.integration.log.test_contract import numbered, take
@@ -39,6 +39,12 @@ async def test_a_url_that_says_nothing_sensible_is_told(url: str) -> None:
     with pytest.raises(StartupError, match="Kafka URL"):
         async with open_log(url):
             pass
+
+
+async def test_whoever_waits_for_killed_members_waits_for_their_session() -> None:
+    for timeout in (6, 90):
+        async with open_log(f"kafka://127.0.0.1:1?session_timeout={timeout}") as log:
+            assert log.lingering_seconds > timeout + REBALANCE_SECONDS
 
 
 async def test_without_a_broker_everything_opens_and_says_unavailable_in_time() -> None:

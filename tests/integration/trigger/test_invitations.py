@@ -16,6 +16,7 @@ from services.trigger.store.secrets import load_secret, make_secrets
 from shared.webhook import verify
 from shared.webhook.client import WebhookClient
 from tests.integration.trigger.conftest import Bench
+from tests.listening import listening
 
 
 @dataclass
@@ -39,13 +40,9 @@ async def receiver() -> AsyncIterator[Receiver]:
     made = Receiver()
     app = web.Application()
     app.router.add_post("/", made.receive)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    yield made
-    await runner.cleanup()
+    async with listening(app) as url:
+        made.url = f"{url}/"
+        yield made
 
 
 @pytest.fixture

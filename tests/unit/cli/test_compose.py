@@ -25,6 +25,8 @@ async def probe(*healths: Health) -> tuple[int, str]:
         (Health(started=True), (200, "ready")),
         (Health(), (503, "starting")),
         (Health(started=True, comparing=True), (503, "starting")),
+        (Health(started=True, comparing=True, restoring="3 of 5"), (503, "restoring")),
+        (Health(started=True, restoring="3 of 5"), (200, "ready")),
         (Health(started=True, draining=True), (503, "draining")),
     ],
 )

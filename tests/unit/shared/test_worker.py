@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -561,3 +562,22 @@ async def test_a_record_that_was_given_up_last_is_noted() -> None:
     bench = Bench(Flaky(poison=frozenset({1})), b"unknown", b"b")
     await bench.run()
     assert bench.noted == {P0: 2}
+
+
+async def test_what_is_noted_does_not_depend_on_what_was_passed_before_the_partition_went() -> None:
+    async def handle(batch: Sequence[Received[object]]) -> None:
+        bench.consumer.revoked.add(P0)
+        bench.consumer.then({P0: [record(TOPIC, 0, b"unknown")]}, anew=True)
+        raise Unavailable("database")
+
+    bench = Bench(handle, b"unknown", b"bad", b"a")
+    fetch = bench.consumer.fetch
+
+    async def fetch_anew(**options: Any) -> Mapping[TopicPartition, Sequence[Record]]:
+        found = await fetch(**options)
+        bench.consumer.revoked -= set(found)
+        return found
+
+    bench.consumer.fetch = fetch_anew  # type: ignore[method-assign]  # it is assigned anew with what comes
+    await bench.run()
+    assert bench.noted == bench.consumer.committed == {P0: 1}
