@@ -85,7 +85,7 @@ bench: setup ## Speed against plain baselines, in the same run
 
 .PHONY: wheels
 wheels: setup ## What constraints.txt pins, and Afterword, as wheels in build/wheels
-	@rm -rf build/wheels
+	@rm -rf build/wheels build/lib  # else a module that was deleted would be in the wheel
 	@$(BIN)/pip wheel --quiet --disable-pip-version-check -c constraints.txt -w build/wheels '.[traces]'
 
 .PHONY: sbom
