@@ -104,6 +104,10 @@ k8s-check: setup ## Show on the cluster of KUBECONFIG what the overlays claim (A
 k8s-smoke: setup ## Build the image, play the dev overlay's pods with podman, follow an event to its alert (BASE=...)
 	@$(BIN)/python -m deploy.smoke $(if $(filter file,$(origin BASE)),,--base $(BASE)) $(ARGS)
 
+.PHONY: compose-smoke
+compose-smoke: setup ## Start deploy/compose.yaml for real, follow an event to its alert, kill all (ARGS='--image ...')
+	@$(BIN)/python -m deploy.smoke.compose $(if $(filter file,$(origin BASE)),,--base $(BASE)) $(ARGS)
+
 ##@ Develop
 
 .PHONY: setup

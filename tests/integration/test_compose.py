@@ -14,6 +14,7 @@ import yaml
 
 from deploy.local.ports import free_port
 from deploy.local.process import until
+from deploy.smoke.standing_in import dockerfile
 from services.cli.paths import SERVICES
 from tests.e2e.system import Process
 from tests.integration.cli.conftest import running_system
@@ -140,6 +141,11 @@ def test_what_holds_data_has_a_volume_and_what_is_waited_for_a_check() -> None:
         for other, wanted in CONTAINERS[name].get("depends_on", {}).items():
             healthy = wanted["condition"] == "service_healthy"
             assert healthy == (other in LIVING)
+
+
+def test_each_image_of_others_has_one_that_can_stand_in() -> None:
+    for name in CONTAINERS.keys() - OURS.keys():
+        assert dockerfile(CONTAINERS[name]["image"]).is_file()
 
 
 def test_the_origin_sends_requests_on_and_its_check_tells_whether_it_can(tmp_path: Path) -> None:
