@@ -85,7 +85,7 @@ bench: setup ## Speed against plain baselines, in the same run
 
 .PHONY: wheels
 wheels: setup ## What constraints.txt pins, and Afterword, as wheels in build/wheels
-	@rm -rf build/wheels
+	@rm -rf build/wheels build/lib  # else a module that was deleted would be in the wheel
 	@$(BIN)/pip wheel --quiet --disable-pip-version-check -c constraints.txt -w build/wheels '.[traces]'
 
 .PHONY: sbom
@@ -103,6 +103,10 @@ k8s-check: setup ## Show on the cluster of KUBECONFIG what the overlays claim (A
 .PHONY: k8s-smoke
 k8s-smoke: setup ## Build the image, play the dev overlay's pods with podman, follow an event to its alert (BASE=...)
 	@$(BIN)/python -m deploy.smoke $(if $(filter file,$(origin BASE)),,--base $(BASE)) $(ARGS)
+
+.PHONY: compose-smoke
+compose-smoke: setup ## Start deploy/compose.yaml for real, follow an event to its alert, kill all (ARGS='--image ...')
+	@$(BIN)/python -m deploy.smoke.compose $(if $(filter file,$(origin BASE)),,--base $(BASE)) $(ARGS)
 
 ##@ Develop
 

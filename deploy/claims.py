@@ -1,6 +1,6 @@
 """What is claimed of a running system, shown from outside: each claim a function that sees for itself and says what it saw."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,3 +24,8 @@ def shown(words: str, claim: Callable[[T], str], subject: T) -> bool:
         print(f"  FAILED          {words}: {what}", flush=True)
         return False
     return True
+
+
+def in_order(claims: Iterable[Callable[[T], str]], subject: T) -> bool:
+    """Show each claim by its name, and after the first that does not hold none."""
+    return all(shown(claim.__name__.replace("_", " "), claim, subject) for claim in claims)

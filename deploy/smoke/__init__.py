@@ -1,1 +1,1 @@
-"""What the image and the manifests do together on one machine, by podman, without a cluster."""
+"""What the image, the manifests and compose.yaml do on one machine, by podman or docker, without a cluster."""

@@ -5,13 +5,12 @@ It refuses a machine that has pods or a secret of ours, and leaves none; the ima
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
 
-from deploy.claims import Failed, shown
+from deploy.claims import Failed, in_order
 from deploy.local.ports import free_port
 from deploy.local.process import MissingPart, StartFailed, interruptible
 from deploy.smoke import journey, system
@@ -21,7 +20,6 @@ from deploy.smoke.journey import Journey
 from deploy.smoke.podman import Podman
 from deploy.smoke.system import System
 
-T = TypeVar("T")
 OVERLAY = "dev"
 
 
@@ -45,26 +43,25 @@ def _options() -> argparse.Namespace:
 
 
 def _check(directory: Path, options: argparse.Namespace) -> bool:
+    if shutil.which("kubectl") is None:
+        raise MissingPart("kubectl: .ci/kubectl.py")
     podman = Podman(directory)
     refuse_to_lose_anything(podman)
     image = options.image or build(podman, options.base)
     with open_ground(directory) as ground, system_on(ground, podman, OVERLAY, image) as pods:
         without = ", ".join(f"{n} {kind}" for kind, n in sorted(pods.played.left_out.items()))
         print(f"\n{OVERLAY}, as podman plays it; not given to it: {without}", flush=True)
-        return _in_order(system.CLAIMS_AT_START, pods) and _follow(ground, pods)
+        return in_order(system.CLAIMS_AT_START, pods) and _follow(ground, pods)
 
 
 def _follow(ground: Ground, pods: System) -> bool:
     """Send the purchase on its way, and the pods to their end, whatever has become of it."""
     with origin_of(ground, pods.places):
-        purchase = Journey(ground.origin, ground.key, ground.directory, free_port())
+        purchase = Journey(
+            ground.origin, ground.key, ground.directory, free_port(), journey.listen_here
+        )
         try:
-            arrived = _in_order(journey.CLAIMS, purchase)
+            arrived = in_order(journey.CLAIMS, purchase)
         finally:
             purchase.close()
-    return _in_order(system.CLAIMS_AT_END, pods) and arrived
-
-
-def _in_order(claims: Iterable[Callable[[T], str]], subject: T) -> bool:
-    """Show each claim, and after the first that does not hold none."""
-    return all(shown(claim.__name__.replace("_", " "), claim, subject) for claim in claims)
+    return in_order(system.CLAIMS_AT_END, pods) and arrived

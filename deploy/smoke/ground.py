@@ -24,7 +24,7 @@ from services.cli.dev import prepare
 from services.cli.paths import SERVICES
 
 SECRET = "afterword"  # noqa: S105 - its name
-_WORKSPACE = "smoke"
+WORKSPACE = "smoke"
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ class Ground:
 @contextmanager
 def open_ground(directory: Path) -> Iterator[Ground]:
     """Broker and database run, and the files lie in `files`; nothing of it afterwards."""
-    key = prepare(_files(directory), {_WORKSPACE: {}})[_WORKSPACE]
-    for file in _files(directory).iterdir():
-        file.chmod(0o644)  # for the user of the pods; what lies above is closed to everybody else
+    key = make_files(directory)
     with KafkaBroker() as broker, PostgresServer() as server:
         yield Ground(directory, broker.url, server.create_database(), free_port(), key)
 
@@ -61,7 +59,7 @@ def system_on(ground: Ground, podman: Podman, name: str, image: str) -> Iterator
         "AFTERWORD_PUBLIC_URL": ground.origin,
         "AFTERWORD_ALLOW_LOOPBACK": "true",  # the receiver of webhooks is on this machine
     }
-    played = adapted(objects, Here(_files(ground.directory), settings, places))
+    played = adapted(objects, Here(files_of(ground.directory), settings, places))
     system = System(podman, objects, played, places)
     podman.keep_secret(SECRET, _secret(ground))
     try:
@@ -86,13 +84,23 @@ def origin_of(ground: Ground, places: Mapping[str, Place]) -> Iterator[None]:
         process.end(signal.SIGTERM)
 
 
+def make_files(directory: Path) -> str:
+    """The access file and the token keys, in `files`, as the user of the containers may read them; what lies above is
+    closed to everybody else. Returns the key."""
+    key = prepare(files_of(directory), {WORKSPACE: {}})[WORKSPACE]
+    for file in files_of(directory).iterdir():
+        file.chmod(0o644)
+    return key
+
+
 def refuse_to_lose_anything(podman: Podman) -> None:
     """`Failed` where podman has pods of ours already, or the Secret."""
     if podman.containers(OURS) or podman.run("secret", "inspect", SECRET).code == 0:
         raise Failed("podman has pods or a secret of ours already: remove them first")
 
 
-def _files(directory: Path) -> Path:
+def files_of(directory: Path) -> Path:
+    """What is mounted at /etc/afterword."""
     return directory / "files"
 
 

@@ -20,19 +20,19 @@ _ROOT = Path(__file__).parents[2]
 
 def build(podman: Podman, base: str | None) -> str:
     """The name of the image, built on this base, or on one of Debian's packages that is made once."""
-    base = base or _debian(podman)
+    base = base or debian(podman, BASE, _PACKAGES)
     print(f"Building {IMAGE} on {base} ...", flush=True)
     command = ("make", "-C", str(_ROOT), "image", "BUILDER=buildah")
     programs.must(*command, f"IMAGE={IMAGE}", f"BASE={base}", env=podman.environment)
     return IMAGE
 
 
-def _debian(podman: Podman) -> str:
-    """The smallest Debian with a Python, by the very packages and mirrors that this machine has its own from."""
+def debian(podman: Podman, base: str, packages: str) -> str:
+    """The smallest Debian with these packages, by the very mirrors that this machine has its own from; made once."""
     about = platform.freedesktop_os_release()
     if about["ID"] != "debian":
-        raise Failed("this is no Debian: name an image with the Python of .venv, as BASE=...")
-    name = f"{BASE}:{about['VERSION_CODENAME']}"
+        raise Failed(f"this is no Debian: {base} cannot be made; name an image with BASE=...")
+    name = f"{base}:{about['VERSION_CODENAME']}"
     if not podman.has_image(name):
         if shutil.which("mmdebstrap") is None:
             raise MissingPart("mmdebstrap, which makes a base: install it, or name a base")
@@ -40,7 +40,7 @@ def _debian(podman: Podman) -> str:
         with tempfile.TemporaryDirectory() as directory:
             archive = f"{directory}/base.tar"
             programs.must(
-                *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={_PACKAGES}"),
+                *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}"),
                 *(about["VERSION_CODENAME"], archive),
             )
             podman.must("import", archive, name)

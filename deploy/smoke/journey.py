@@ -1,4 +1,4 @@
-"""One purchase on its way through the pods: defined, posted, asked about, answered, counted, and told, all from outside."""
+"""One purchase on its way through a system: defined, posted, asked about, answered, counted, and told, all from outside."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -32,6 +32,15 @@ _ANSWER = {"recommend": "2", "comment": "The queue was long. 排队太久。"}
 AFTERWORD = (sys.executable, "-m", "services.cli")
 
 
+class Listener(Protocol):
+    """`afterword listen --json`, wherever it runs."""
+
+    @property
+    def said(self) -> str: ...
+
+    def end(self, how: signal.Signals) -> None: ...
+
+
 @dataclass
 class Journey:
     """How far it has come: where the system is, who listens for webhooks and where, and the link that was made."""
@@ -40,7 +49,8 @@ class Journey:
     key: str
     directory: Path
     listening_port: int
-    listener: ServerProcess | None = None
+    listen: Callable[["Journey"], Listener]
+    listener: Listener | None = None
     link: str = ""
     answered_at: float = 0.0
 
@@ -73,7 +83,7 @@ def the_examples_are_applied(journey: Journey) -> str:
         text = file.read_text(encoding="utf-8").replace(_LISTENER, here)
         (definitions / file.name).write_text(text, encoding="utf-8")
     said = programs.must(*AFTERWORD, "apply", "-f", str(definitions), env=journey.environment).out
-    journey.listener = _listen(journey)
+    journey.listener = journey.listen(journey)
     return ", ".join(line[2:] for line in said.splitlines() if line.startswith("+ "))
 
 
@@ -138,7 +148,8 @@ def the_doctor_finds_nothing(journey: Journey) -> str:
     return f"{len(said.splitlines())} lines, none that fails"
 
 
-def _listen(journey: Journey) -> ServerProcess:
+def listen_here(journey: Journey) -> ServerProcess:
+    """A process of this machine, where the system reaches it."""
     process = ServerProcess(
         [*AFTERWORD, "listen", "--json", "--port", str(journey.listening_port)],
         output=journey.directory / "listen.log",

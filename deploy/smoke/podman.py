@@ -1,16 +1,14 @@
-"""podman as functions: run it with settings that any machine allows, play Kubernetes' YAML, look into containers."""
+"""podman with settings that any machine allows; it plays Kubernetes' YAML."""
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy import programs
 from deploy.claims import Failed
 from deploy.cluster.kubectl import Object, text_of
 from deploy.local.process import MissingPart
-from deploy.programs import Answer
+from deploy.smoke.engine import Engine
 
 _SETTINGS = """\
 [containers]
@@ -25,33 +23,23 @@ runtime = "{runtime}"
 _RUNTIMES = ("runc", "crun")
 
 
-class Podman:
+class Podman(Engine):
     """podman and buildah with one set of settings, kept in a directory."""
 
     def __init__(self, directory: Path) -> None:
         """Raises `MissingPart` for what is not installed."""
-        for program in ("podman", "buildah", "kubectl"):
+        for program in ("podman", "buildah"):
             if shutil.which(program) is None:
-                raise MissingPart(f"{program}: install podman, buildah and runc; .ci/kubectl.py")
+                raise MissingPart(f"{program}: install podman, buildah and runc")
         settings = directory / "containers.conf"
         settings.write_text(_SETTINGS.format(runtime=_runtime()))
-        self.environment = {
+        environment = {
             # Where a container may not be nested in what this machine is.
             "BUILDAH_ISOLATION": "chroot",
             **os.environ,
             "CONTAINERS_CONF": str(settings),
         }
-
-    def run(self, *arguments: str, given: str | None = None) -> Answer:
-        """Run podman, whatever comes of it."""
-        return programs.run("podman", *arguments, given=given, env=self.environment)
-
-    def must(self, *arguments: str, given: str | None = None) -> str:
-        """What podman says; `Failed` with its words when it does not succeed."""
-        return programs.must("podman", *arguments, given=given, env=self.environment).out
-
-    def has_image(self, name: str) -> bool:
-        return self.run("image", "exists", name).code == 0
+        super().__init__("podman", environment)
 
     def play(self, objects: Sequence[Object]) -> str:
         """Start the pods; what podman says when a container cannot be started, or a first one ends badly."""
@@ -66,24 +54,6 @@ class Podman:
         """What `secretRef` reads: a JSON object of base64 values, for that is what podman 4.3 reads there, while it
         stores a Secret that it is given as YAML."""
         self.must("secret", "create", name, "-", given=document)
-
-    def containers(self, label: str) -> list[Object]:
-        """What is known of each container with this label but those that only hold a pod together."""
-        listed = json.loads(
-            self.must("ps", "--all", "--filter", f"label={label}", "--format", "json")
-        )
-        names = [each["Id"] for each in listed if not each["IsInfra"]]
-        found: list[Object] = json.loads(self.must("inspect", *names)) if names else []
-        return found
-
-    def logs(self, container: str) -> str:
-        """All that it has said."""
-        answer = self.run("logs", container)
-        return answer.out + answer.err
-
-    def read(self, container: str, path: str) -> str:
-        """A file as the container sees it."""
-        return self.must("exec", container, "cat", path)
 
 
 def _runtime() -> str:

@@ -1,6 +1,5 @@
 """The system of pods on this machine: what is played, where each service listens, and what is claimed of its containers."""
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from deploy.claims import Failed
 from deploy.cluster.kubectl import Object
 from deploy.programs import wait_for
 from deploy.smoke.adapt import Place, Played, probes
+from deploy.smoke.confined import CONFINED, field, must_be_confined
 from deploy.smoke.podman import Podman
 
 PATIENCE_SECONDS = 90.0
 OURS = "app.kubernetes.io/name=afterword"
 _COMPONENT = "app.kubernetes.io/component"
-_MEBIBYTE = 1 << 20
 
 
 @dataclass
@@ -77,12 +76,8 @@ def containers_may_do_nothing(system: System) -> str:
     """What the kernel says of each first process, and podman of its container, is what the manifests ask for."""
     for container in system.containers():
         if container["State"]["Running"]:
-            status = system.podman.read(container["Id"], "/proc/1/status")
-            if wrong := [what for what, held in _held(container, status).items() if not held]:
-                raise Failed(f"{container['Name']} has not: {', '.join(wrong)}")
-    return (
-        "user 10001, no capability, no new privileges, seccomp, a root that is read-only, 512 MiB"
-    )
+            must_be_confined(system.podman, container)
+    return CONFINED
 
 
 def pods_are_small(system: System) -> str:
@@ -91,7 +86,7 @@ def pods_are_small(system: System) -> str:
     for service in system.deployments:
         (container,) = system.containers(service)
         status = system.podman.read(container["Id"], "/proc/1/status")
-        resident = int(_field(status, "VmRSS").split()[0]) * 1024 / 1e6
+        resident = int(field(status, "VmRSS").split()[0]) * 1024 / 1e6
         told.append(f"{service} {resident:.0f} MB")
     return ", ".join(told)
 
@@ -135,24 +130,6 @@ def _until_well(system: System, service: str, url: str) -> None:
     except Failed as failed:
         said = "".join(system.podman.logs(each["Id"]) for each in system.containers(service))
         raise Failed(f"{failed}; it said: {said.strip()[-1500:]}") from failed
-
-
-def _held(container: Object, status: str) -> Mapping[str, bool]:
-    return {
-        "user 10001": _field(status, "Uid").split() == ["10001"] * 4,
-        "no capability": not int(_field(status, "CapBnd"), 16),
-        "no new privileges": _field(status, "NoNewPrivs") == "1",
-        "a seccomp filter": _field(status, "Seccomp") == "2",
-        "a root that is read-only": container["HostConfig"]["ReadonlyRootfs"] is True,
-        "512 MiB of memory": container["HostConfig"]["Memory"] == 512 * _MEBIBYTE,
-    }
-
-
-def _field(status: str, name: str) -> str:
-    found = re.search(rf"^{name}:\s+(.*)$", status, re.MULTILINE)
-    if found is None:
-        raise Failed(f"/proc/1/status says no {name}")
-    return found[1]
 
 
 CLAIMS_AT_START: tuple[Callable[[System], str], ...] = (
