@@ -144,13 +144,25 @@ class NotedSpan(Span):
 
     recorded = True
 
-    def __init__(self, name: str, parent: str | None, links: Sequence[str], number: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        parent: str | None,
+        links: Sequence[str],
+        number: int,
+        attributes: Attributes,
+    ) -> None:
         self.traceparent: str = f"00-{'e' * 32}-{number:016x}-01"
         self.name = name
         self.parent = parent
         self.links = links
+        self.attributes = dict(attributes)
         self.failed: str | None = None
         self.ended = False
+
+    def tell(self, attributes: Attributes, *, name: str | None = None) -> None:
+        self.attributes |= attributes
+        self.name = name or self.name
 
     def fail(self, kind: str) -> None:
         self.failed = kind
@@ -175,5 +187,5 @@ class NotingTracer:
         attributes: Attributes,
         links: Sequence[str],
     ) -> Span:
-        self.begun.append(NotedSpan(name, parent, links, len(self.begun) + 1))
+        self.begun.append(NotedSpan(name, parent, links, len(self.begun) + 1, attributes))
         return self.begun[-1]
