@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.errors import Unavailable
 from shared.log import Headers, InFlight, Outgoing, Record, TopicPartition
-from shared.tracing import Beginning, Span
+from shared.tracing import Attributes, Beginning, Span
 
 
 def record(
@@ -149,8 +149,13 @@ class NotedSpan(Span):
         self.name = beginning.name
         self.parent = beginning.parent
         self.links = beginning.links
+        self.attributes = dict(beginning.attributes)
         self.failed: str | None = None
         self.ended = False
+
+    def tell(self, attributes: Attributes, *, name: str | None = None) -> None:
+        self.attributes |= attributes
+        self.name = name or self.name
 
     def fail(self, kind: str) -> None:
         self.failed = kind

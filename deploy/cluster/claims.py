@@ -1,7 +1,8 @@
 """What is claimed of the system at rest."""
 
 from deploy.claims import Failed, NotShown
-from deploy.cluster.kubectl import run, text_of
+from deploy.cluster.kubectl import items, run, text_of
+from deploy.cluster.references import containers, holdings, missing, pods_in
 from deploy.cluster.system import NAMESPACE, NOWHERE, System, by_zone, pods_of, zones
 
 
@@ -15,6 +16,18 @@ def second_apply_changes_nothing(system: System) -> str:
     if {pod["metadata"]["uid"] for pod in pods_of()} != before:
         raise Failed("applying it again replaced pods")
     return f"no difference in {len(system.objects)} objects, all {len(before)} pods stayed"
+
+
+def pods_find_what_they_name(_: System) -> str:
+    """Every Secret, ConfigMap, key and file that a pod is told of is there."""
+    held = holdings(items("secrets,configmaps", "-n", NAMESPACE))
+    pods = pods_in(items("deployments,jobs", "-n", NAMESPACE))
+    lacks = [f"{name}: {words}" for name, pod in pods.items() for words in missing(pod, held)]
+    if lacks:
+        raise Failed("; ".join(lacks))
+    count = sum(len(containers(pod)) for pod in pods.values())
+    secrets = sorted(name for kind, name in held if kind == "Secret")
+    return f"{count} containers, in {', '.join(secrets)}"
 
 
 def restricted_is_enforced(system: System) -> str:

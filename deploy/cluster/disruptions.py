@@ -17,7 +17,7 @@ def budgets_refuse_evictions(system: System) -> str:
     """All pods of a service are evicted at once: budgets refuse what would leave it short of more than one."""
     wanted = _several(system)
     refused = {}
-    with _fewest_available(wanted) as fewest:
+    with fewest_available(wanted) as fewest:
         for service in wanted:
             wait_for(partial(_may_go, service), f"the budget of {service}", system.patience_seconds)
             refused[service] = _evict_all(service)
@@ -34,7 +34,7 @@ def a_drain_respects_the_budgets(system: System) -> str:
     wanted = _several(system)
     nodes = [pod["spec"]["nodeName"] for pod in pods_of()]
     node = max(set(nodes), key=nodes.count)
-    with _fewest_available(wanted) as fewest:
+    with fewest_available(wanted) as fewest:
         try:
             must(
                 *("drain", node, f"--pod-selector={PODS}", "--ignore-daemonsets"),
@@ -99,7 +99,7 @@ def _evict(pod: Object) -> Answer:
 
 
 @contextmanager
-def _fewest_available(wanted: Mapping[str, int]) -> Iterator[dict[str, int]]:
+def fewest_available(wanted: Mapping[str, int]) -> Iterator[dict[str, int]]:
     """How many pods of each service were available at the worst of the moments that were looked at."""
     fewest = dict(wanted)
     over = threading.Event()

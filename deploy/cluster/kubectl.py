@@ -30,6 +30,17 @@ def items(*arguments: str) -> list[Object]:
     return found
 
 
+def kinds() -> set[str]:
+    """The kinds that the cluster knows, each behind its version."""
+    rows = [line.split() for line in must("api-resources", "--no-headers").out.splitlines()]
+    return {f"{row[-3]} {row[-1]}" for row in rows}
+
+
+def kind_of(each: Object) -> str:
+    """An object's kind behind its version."""
+    return f"{each['apiVersion']} {each['kind']}"
+
+
 def overlay(name: str, image: str | None = None) -> list[Object]:
     """The objects of an overlay, with another image than its own where one is given."""
     built = must("kustomize", str(K8S / "overlays" / name)).out

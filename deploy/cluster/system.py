@@ -41,6 +41,11 @@ class System:
         there = _wishes("get", given)
         return [name for name, wish in _wishes(*dry, given).items() if wish != there[name]]
 
+    def remove_migration(self) -> None:
+        """Take the Job away, done or not: it cannot be changed, and to run again is harmless."""
+        label = "app.kubernetes.io/component=migrate"
+        must("delete", "job", "-n", NAMESPACE, "-l", label, "--ignore-not-found", "--wait")
+
     def until_migrated(self) -> None:
         """Wait until the migration is done."""
         patience = f"--timeout={self.patience_seconds:.0f}s"

@@ -130,6 +130,11 @@ class KafkaBroker:
         """Whether it runs; a broker ends itself when its disk fails."""
         return self._process is not None and self._process.running
 
+    @property
+    def said(self) -> str:
+        """What it has printed since it was started."""
+        return self._process.said if self._process is not None else ""
+
     def start(self) -> None:
         """Return when the broker serves requests; StartFailed with its last words when it does not."""
         if not (self._directory / "data").exists():

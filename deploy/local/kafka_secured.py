@@ -1,5 +1,9 @@
 """The doors of a broker that are locked: one opens to a name and a password, one to a certificate; both speak TLS. And
-who may do what behind them."""
+who may do what behind them, and who asked for what."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from deploy.local.certificates import Authority
 from deploy.local.kafka import Listener
@@ -22,6 +26,36 @@ _AUTHORIZING = """
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users={names}
 """
+
+_AUDIT = re.compile(
+    r"Principal = User:(?P<user>\S+) is (?P<answer>Allowed|Denied) operation = (?P<operation>\w+)"
+    r" .* on resource = (?P<kind>\w+):LITERAL:(?P<name>\S+) for request = (?P<request>\w+)"
+)
+
+
+class Asked(NamedTuple):
+    """What the authorizer was asked for, and whether it let it be done."""
+
+    user: str
+    operation: str
+    kind: str
+    name: str
+    request: str
+    allowed: bool
+
+
+def asked(said: str) -> Iterator[Asked]:
+    """What a broker's authorizer was asked for, by what the broker has printed; words as in a KafkaUser's ACLs."""
+    for found in _AUDIT.finditer(said):
+        operation = "".join(word.title() for word in found["operation"].split("_"))
+        yield Asked(
+            found["user"],
+            operation,
+            found["kind"].lower(),
+            found["name"],
+            found["request"],
+            found["answer"] == "Allowed",
+        )
 
 
 def authorizing(*names: str) -> str:

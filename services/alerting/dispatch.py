@@ -217,7 +217,7 @@ class Dispatcher:
         except SecretError as error:
             return Reply(None, str(error), "", None, 0.0)
         url = claimed.target.url
-        with calling("alerting", url, claimed.traceparent) as span:
+        with calling("alerting", url, claimed.traceparent, before=claimed.attempts) as span:
             reply = await self._client.post(
                 url,
                 headers | carried_by(span),

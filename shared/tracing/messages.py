@@ -7,7 +7,7 @@ on in a span that lasts as long as the batch; what a record leads to continues t
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,8 +15,13 @@ from shared.contracts.envelope import TRACEPARENT, Received, trace_at_end
 from shared.log import Outgoing
 from shared.log.limits import MAX_RECORD_BYTES, size_of
 from shared.telemetry import traced
-from shared.tracing import Attributes, Span, recording, start, unrecorded
+from shared.tracing import Span, recording, start, unrecorded
 from shared.worker import Subscription
+
+_GROUP: Final = "messaging.consumer.group.name"
+_PARTITION: Final = "messaging.destination.partition.id"
+_OFFSET: Final = "messaging.kafka.offset"
+"""With the partition, where the record lies: a dead letter and an alert about a partition name both."""
 
 
 def sending(service: str, topic: str, parent: str | None, count: int | None = None) -> Span:
@@ -61,18 +66,21 @@ def observed(service: str, topic: str, subscription: Subscription) -> Subscripti
 def _processing(
     service: str, topic: str, batch: Sequence[Received[Any]]
 ) -> Iterator[Sequence[Received[Any]]]:
-    one = _attributes("process", topic)
+    one = {**_attributes("process", topic), _GROUP: service}
     name = f"process {topic}"
     spans = [start(service, name, "consumer", each.traceparent, one) for each in batch]
     carried = [
         each._replace(traceparent=span.traceparent) for each, span in zip(batch, spans, strict=True)
     ]
+    for span, each in zip(spans, batch, strict=True):
+        if span.recorded:
+            span.tell({_PARTITION: str(each.record.partition), _OFFSET: each.record.offset})
     ours = [span for span in spans if span.recorded]
     if not ours:
         yield carried
         return
     links = [span.traceparent for span in ours if span.traceparent]
-    many = _attributes("process", topic, len(batch))
+    many = {**_attributes("process", topic, len(batch)), _GROUP: service}
     whole = start(service, f"{name} batch", "consumer", None, many, links)
     for span in ours:
         span.link(whole)
@@ -102,7 +110,7 @@ def _published(service: str, record: Outgoing, spans: list[Span]) -> Outgoing:
     return carrying if size_of(carrying) <= MAX_RECORD_BYTES else record
 
 
-def _attributes(operation: str, topic: str, count: int | None = None) -> Attributes:
+def _attributes(operation: str, topic: str, count: int | None = None) -> dict[str, str | int]:
     told: dict[str, str | int] = {
         "messaging.operation.name": operation,
         "messaging.operation.type": operation,

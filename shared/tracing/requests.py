@@ -34,11 +34,14 @@ def answered(span: Span, method: str, route: str | None, status: int) -> None:
     span.end()
 
 
-def calling(service: str, url: str, parent: str | None) -> Span:
-    """Begin a POST to a receiver. Of its URL only the host is told: what follows may be a secret of theirs."""
+def calling(service: str, url: str, parent: str | None, *, before: int = 0) -> Span:
+    """Begin a POST to a receiver, with so many attempts before it. Of its URL only the host is told: what follows may be
+    a secret of theirs."""
     if not recording():
         return unrecorded(parent)
-    return start(service, "POST", "client", parent, _target(url))
+    told = _target(url)
+    again = {**told, "http.request.resend_count": before} if before else told
+    return start(service, "POST", "client", parent, again)
 
 
 def carried_by(span: Span) -> dict[str, str]:

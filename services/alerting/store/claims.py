@@ -49,6 +49,8 @@ class Claimed(NamedTuple):
     traceparent: str | None
     target: Endpoint
     secrets: tuple[str, ...]
+    attempts: int
+    """How many were made before."""
 
     @property
     def key(self) -> DeliveryKey:
@@ -152,7 +154,7 @@ def _claiming(arms: int) -> Prepared:
             )
         )
         .values(leased_until=sa.bindparam("until", type_=UtcDateTime))
-        .returning(d.workspace, d.id, d.endpoint, d.message)
+        .returning(d.workspace, d.id, d.endpoint, d.message, d.attempts)
     )
 
 
@@ -185,15 +187,16 @@ async def add_attempts(tx: Tx, made: Sequence[dict[str, Any]]) -> None:
 
 async def _with_bodies(tx: Tx, rows: Sequence[Any], at: datetime) -> list[Claimed]:
     targets = await load_targets(
-        tx, {(workspace, endpoint) for workspace, _, endpoint, _ in rows}, at
+        tx, {(workspace, endpoint) for workspace, _, endpoint, *_ in rows}, at
     )
     m = messages.c
-    keys = sorted({(workspace, message) for workspace, _, _, message in rows})
+    keys = sorted({(workspace, message) for workspace, _, _, message, _ in rows})
     wanted = [m.workspace, m.id, m.body, m.traceparent]
     found = await load(tx, wanted, [m.workspace, m.id], keys)
     sent = {(workspace, id): (bytes(body), trace) for workspace, id, body, trace in found}
     claimed = []
-    for workspace, id, endpoint, message in rows:
+    for workspace, id, endpoint, message, before in rows:
         if target := targets.get((workspace, endpoint)):
-            claimed.append(Claimed(workspace, id, message, *sent[workspace, message], *target))
+            body, trace = sent[workspace, message]
+            claimed.append(Claimed(workspace, id, message, body, trace, *target, before))
     return claimed

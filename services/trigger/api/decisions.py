@@ -11,7 +11,7 @@ from services.trigger.explanations import why
 from services.trigger.store import listing
 from services.trigger.store.units import view_of
 from services.trigger.verdicts import Outcome
-from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
+from shared.http.pages import Cursor, Limit, Page, decode_cursor, following
 from shared.http.problems import not_found
 
 router = APIRouter(prefix="/v1/decisions", tags=["decisions"])
@@ -78,7 +78,7 @@ async def list_decisions(
 
     rows = await first_rows(context, look, wait_seconds)
     items = [_json(row) for row in rows[:limit]]
-    return Page(items=items, next=encode_cursor(items[-1].id) if len(rows) > limit else None)
+    return Page(items=items, next=following(rows, limit, "id"))
 
 
 @router.get("/{id}")

@@ -11,7 +11,7 @@ from services.trigger.store import listing
 from services.trigger.store.units import view_of
 from shared.contracts.messages import InvitationChanged
 from shared.contracts.values import InvitationState
-from shared.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
+from shared.http.pages import Cursor, Limit, Page, decode_cursor, following
 from shared.http.problems import not_found
 
 router = APIRouter(prefix="/v1/invitations", tags=["invitations"])
@@ -67,7 +67,7 @@ async def list_invitations(
 
     rows = await first_rows(context, look, wait_seconds)
     items = [_json(row) for row in rows[:limit]]
-    return Page(items=items, next=encode_cursor(items[-1].id) if len(rows) > limit else None)
+    return Page(items=items, next=following(rows, limit, "id"))
 
 
 @router.get("/{id}")

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +84,17 @@ def composed(
     return compose(build, tmp_path_factory.mktemp("composed"), request.param)
 
 
-def compose(build: Build, directory: Path, *components: str) -> Built:
-    """The base with these components, as an overlay in this directory."""
+def compose(
+    build: Build, directory: Path, *components: str, patches: Sequence[Object] = ()
+) -> Built:
+    """The base with these components and patches, as an overlay in this directory."""
     up = Path(os.path.relpath(K8S.resolve(), directory.resolve()))
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [str(up / "base")],
         "components": [str(up / "components" / name) for name in components],
+        "patches": list(patches),
     }
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
     return build(directory)

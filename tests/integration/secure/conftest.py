@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -13,13 +14,18 @@ from pydantic import SecretStr
 
 from deploy.local.certificates import Authority, Pair
 from deploy.local.kafka import KafkaBroker
-from deploy.local.kafka_secured import authorizing, secured_listeners
+from deploy.local.kafka_secured import Asked, asked, authorizing, secured_listeners
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import MissingPart
 from services.cli import strimzi
+from services.cli.paths import SERVICES
+from shared.contracts.topics import topic_specs
 from shared.log.login import Login
+from shared.log.opening import open_log
 from shared.tls import TlsFiles
 from tests.conftest import do_without
+from tests.e2e.system import System, distributed
+from tests.integration.secure.granting import INLET, Granted, grant
 
 USER, PASSWORD = "afterword", "correct-horse-battery-staple"
 
@@ -41,6 +47,15 @@ class SecuredKafka:
     by_certificate: int
     ca: Path
     client: Pair
+    broker: KafkaBroker
+
+    def asked(self, prefix: str) -> list[Asked]:
+        """What users asked for whose topics and groups have the prefix, which is left off."""
+        return [
+            each._replace(name=each.name.removeprefix(prefix))
+            for each in asked(self.broker.said)
+            if each.name.startswith(prefix)
+        ]
 
     def password_login(
         self, password: str = PASSWORD, ca: Path | None = None, user: str = USER
@@ -79,8 +94,44 @@ def secured_kafka(pki: Pki) -> Iterator[SecuredKafka]:
     with broker:
         by_password, by_certificate = (door.port for door in doors)
         yield SecuredKafka(
-            broker.port, by_password, by_certificate, pki.ours.certificate, pki.ours.issue("client")
+            broker.port,
+            by_password,
+            by_certificate,
+            pki.ours.certificate,
+            pki.ours.issue("client"),
+            broker,
         )
+
+
+@pytest.fixture
+async def granted(secured_kafka: SecuredKafka) -> Granted:
+    made = Granted(secured_kafka.plain, secured_kafka.by_password, f"acl{uuid4().hex[:8]}.")
+    async with open_log(made.everything) as log:
+        await log.create_topics(topic_specs([INLET]))
+    await grant(f"127.0.0.1:{secured_kafka.plain}", made.prefix, strimzi.grants([INLET]))
+    return made
+
+
+@pytest.fixture
+async def each_as_itself(
+    secured_kafka: SecuredKafka, granted: Granted, postgres_url: str, tmp_path: Path
+) -> AsyncIterator[System]:
+    """A system whose migration has run as its user, and whose services log in as themselves."""
+    made = distributed(
+        tmp_path,
+        log_url=granted.url(),
+        database_url=postgres_url,
+        workspaces={"acme": {"inlets": [INLET]}},
+        settings={
+            "AFTERWORD_KAFKA_USERNAME": strimzi.MIGRATION,
+            "AFTERWORD_KAFKA_PASSWORD": PASSWORD,
+            "AFTERWORD_KAFKA_CA_FILE": str(secured_kafka.ca),
+        },
+    )
+    for name in SERVICES:
+        made.processes[name].environment |= {"AFTERWORD_KAFKA_USERNAME": name}
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from shared.tracing import is_sampled, record_by, recording, start, well_formed
+from shared.tracing.requests import calling
 from tests.fakes import NotingTracer
 
 SAMPLED = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
@@ -72,3 +73,12 @@ def test_what_is_no_traceparent_begins_a_trace(wrong: str) -> None:
     tracer = tracing(1.0)
     begun(wrong)
     assert [span.parent for span in tracer.begun] == [None]
+
+
+def test_a_call_that_is_made_again_says_how_often_it_was_tried() -> None:
+    tracer = tracing(1.0)
+    for before in (0, 2):
+        calling("alerting", "https://receiver.example/secret", None, before=before).end()
+    first, third = (dict(span.attributes) for span in tracer.begun)
+    assert third.pop("http.request.resend_count") == 2
+    assert first == third

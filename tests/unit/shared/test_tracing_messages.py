@@ -1,17 +1,19 @@
 """What spans do to messages: nothing but a header, and not even that where it would be one byte too many."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from shared.contracts.envelope import encode_message
+from shared.contracts.envelope import Received, decode_message, encode_message
 from shared.contracts.keys import Key
 from shared.contracts.messages import CustomerChanged
-from shared.log import Outgoing
+from shared.log import Outgoing, Record
 from shared.log.limits import MAX_RECORD_BYTES, refuse_oversized, size_of
 from shared.tracing import record_by
-from shared.tracing.messages import publishing
+from shared.tracing.messages import observed, publishing
+from shared.worker import Subscription
 from tests.fakes import NotingTracer
 
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -56,3 +58,27 @@ def test_a_message_that_was_not_published_says_so(tracer: NotingTracer) -> None:
     with pytest.raises(TimeoutError), publishing("ingest", [message(TRACE)]):
         raise TimeoutError
     assert (tracer.begun[0].failed, tracer.begun[0].ended) == ("TimeoutError", True)
+
+
+async def test_a_record_that_is_handled_says_where_it_lies(tracer: NotingTracer) -> None:
+    handled: list[Received[Any]] = []
+
+    async def handle(batch: Sequence[Received[Any]]) -> None:
+        handled.extend(batch)
+
+    subscription = observed("scoring", "customers", Subscription(handle))
+    records = [
+        Record("customers", 3, 40 + number, b"acme/c", message(trace).value or b"", (), 0)
+        for number, trace in enumerate([TRACE, TRACE[:-1] + "0"])
+    ]
+    decoded = [decode_message(one) for one in records]
+    await subscription.handle([one for one in decoded if one is not None])
+    one, whole = tracer.begun
+    assert (one.name, whole.name) == ("process customers", "process customers batch")
+    assert {
+        "messaging.consumer.group.name": "scoring",
+        "messaging.destination.partition.id": "3",
+        "messaging.kafka.offset": 40,
+    }.items() <= one.attributes.items()
+    assert whole.attributes["messaging.batch.message_count"] == 2
+    assert [each.traceparent for each in handled] == [one.traceparent, TRACE[:-1] + "0"]
