@@ -3,12 +3,12 @@
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from services.trigger.channels.webhook import body_of, headers_of
-from services.trigger.store import customers, decisions, invitations, secrets
+from services.trigger.store import customers, invitations, secrets
 from services.trigger.store.invitations import Change
 from shared import crash
 from shared.contracts.values import InvitationState
@@ -49,14 +49,16 @@ class Sender:
             if not await customers.is_fresh(tx, at):
                 return 0
             lease = self.timeout_seconds + _LEASE_MARGIN_SECONDS
-            rows = await invitations.claim_sendings(tx, limit=self.concurrency, lease_seconds=lease)
+            claimed = await invitations.claim_sendings(
+                tx, limit=self.concurrency, lease_seconds=lease
+            )
+            rows = [row for row, _ in claimed]
             channels = await secrets.load_channels(
                 tx, {(row.workspace, row.channel) for row in rows}
             )
             known = await customers.load_customers(
                 tx, {(row.workspace, row.customer) for row in rows}
             )
-            traces = await decisions.traces_of(tx, [(row.workspace, row.decision) for row in rows])
         if not rows:
             return 0
         crash.point(crash.Point.SENDER_AFTER_CLAIM)
@@ -65,13 +67,13 @@ class Sender:
                 row,
                 *channels.get((row.workspace, row.channel), ("", "")),
                 _contact(row, known),
-                traces.get((row.workspace, row.decision)),
+                traceparent,
             )
-            for row in rows
+            for row, traceparent in claimed
         ]
         replies = await asyncio.gather(*(self._send(sending, at) for sending in sendings))
         crash.point(crash.Point.SENDER_AFTER_SEND)
-        await self._record(rows, replies)
+        await self._record(sendings, replies)
         return len(rows)
 
     async def _send(self, sending: Sending, at: datetime) -> Reply | None:
@@ -93,14 +95,19 @@ class Sender:
         DELIVERY_SECONDS.labels("trigger").observe(reply.duration_seconds)
         return reply
 
-    async def _record(self, rows: Sequence[Any], replies: Sequence[Reply | None]) -> None:
+    async def _record(self, sendings: Sequence[Sending], replies: Sequence[Reply | None]) -> None:
         answered = {
-            (row.workspace, row.id): reply for row, reply in zip(rows, replies, strict=True)
+            (sending.row.workspace, sending.row.id): (reply, sending.traceparent)
+            for sending, reply in zip(sendings, replies, strict=True)
         }
         async with self.database.begin() as tx:
             at = await now(tx)
             locked = await invitations.lock_invitations(tx, answered)
-            changes = [_change(row, answered[(row.workspace, row.id)], at) for row in locked]
+            changes = [
+                replace(_change(row, reply, at), traceparent=traceparent)
+                for row in locked
+                for reply, traceparent in [answered[(row.workspace, row.id)]]
+            ]
             await invitations.change_invitations(tx, changes, at)
         for change in changes:
             if change.last_error:

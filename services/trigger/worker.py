@@ -104,7 +104,7 @@ class Handlers:
     async def responses(self, batch: Sequence[Received[ResponseChanged]]) -> None:
         """An invitation that was answered says so, once."""
         answered = {
-            (received.workspace, received.message.invitation)
+            (received.workspace, received.message.invitation): received.traceparent
             for received in batch
             if received.message.invitation is not None and received.message.state == "submitted"
         }

@@ -1,7 +1,7 @@
 """Invitations: inserting them, moving them from state to state, and announcing each change whole."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from services.trigger.instruments import INVITATIONS
 from services.trigger.invitations import Made, invitation_rows
+from services.trigger.store.decisions import traces_of
 from services.trigger.tables import invitations, outbox
 from shared.contracts.envelope import encoded
 from shared.contracts.keys import Key
@@ -56,7 +57,8 @@ _EXPIRED = Prepared(
 
 @dataclass(frozen=True)
 class Change:
-    """A locked invitation that moves to another state, and what else is written with it."""
+    """A locked invitation that moves to another state, and what else is written with it; the trace of what moved it,
+    where that is not what is handled at the moment."""
 
     row: Any
     state: InvitationState
@@ -64,6 +66,7 @@ class Change:
     leased_until: datetime | None = None
     attempts: int | None = None
     last_error: str | None = None
+    traceparent: str | None = None
 
 
 async def save_invitations(tx: Tx, made: Sequence[Made], at: datetime) -> None:
@@ -95,7 +98,7 @@ async def change_invitations(tx: Tx, changes: Sequence[Change], at: datetime) ->
     if not changes:
         return
     changed_at = at.replace(microsecond=at.microsecond // 1_000 * 1_000)
-    rows, announcements = [], []
+    rows, announcements, traceparents = [], [], []
     for change in changes:
         moved = change.row.state != change.state
         message = InvitationChanged.model_validate(
@@ -114,6 +117,7 @@ async def change_invitations(tx: Tx, changes: Sequence[Change], at: datetime) ->
         rows.append(_row(change, message, announced.data))
         if moved:
             announcements.append((Key(change.row.workspace, message.customer.id), announced))
+            traceparents.append(change.traceparent)
     replace = (
         "revision",
         "state",
@@ -125,17 +129,19 @@ async def change_invitations(tx: Tx, changes: Sequence[Change], at: datetime) ->
         "last_error",
     )
     await insert(tx, invitations, rows, upsert=Upsert(("workspace", "id"), replace=replace))
-    await announce(tx, outbox, SOURCE, at, announcements)
+    await announce(tx, outbox, SOURCE, at, announcements, traceparents=traceparents)
     _count(tx, [change.state for change in changes if change.row.state != change.state])
 
 
-async def answer_invitations(tx: Tx, keys: Collection[tuple[str, str]]) -> None:
-    """Those that were answered; an answer that was on its way when the link expired counts."""
-    rows = await lock_invitations(tx, keys)
-    open_ones = [row for row in rows if row.state in OPEN or row.state == InvitationState.EXPIRED]
-    await change_invitations(
-        tx, [Change(row, InvitationState.ANSWERED) for row in open_ones], await now(tx)
-    )
+async def answer_invitations(tx: Tx, answered: Mapping[tuple[str, str], str | None]) -> None:
+    """Those that were answered, with the trace of the answer; one that was on its way when the link expired counts."""
+    rows = await lock_invitations(tx, answered)
+    changes = [
+        Change(row, InvitationState.ANSWERED, traceparent=answered[(row.workspace, row.id)])
+        for row in rows
+        if row.state in OPEN or row.state == InvitationState.EXPIRED
+    ]
+    await change_invitations(tx, changes, await now(tx))
 
 
 async def stop_invitations(tx: Tx, customers: Collection[tuple[str, str]]) -> None:
@@ -151,16 +157,27 @@ async def stop_invitations(tx: Tx, customers: Collection[tuple[str, str]]) -> No
     await change_invitations(tx, changes, await now(tx))
 
 
-async def claim_sendings(tx: Tx, *, limit: int, lease_seconds: float) -> list[sa.Row[Any]]:
-    """Lease invitations that a channel has to send now, and announce those that begin to be sent."""
+async def claim_sendings(
+    tx: Tx, *, limit: int, lease_seconds: float
+) -> list[tuple[sa.Row[Any], str | None]]:
+    """Lease invitations that a channel has to send now, each with its event's trace, and announce those that begin to
+    be sent."""
     rows = await _SENDINGS.claim(tx, limit=limit, lease_seconds=lease_seconds)
+    traces = await traces_of(tx, [(row.workspace, row.decision) for row in rows])
+    claimed = [(row, traces.get((row.workspace, row.decision))) for row in rows]
     begun = [
-        Change(row, InvitationState.SENDING, send_at=row.send_at, leased_until=row.leased_until)
-        for row in rows
+        Change(
+            row,
+            InvitationState.SENDING,
+            send_at=row.send_at,
+            leased_until=row.leased_until,
+            traceparent=traceparent,
+        )
+        for row, traceparent in claimed
         if row.state == InvitationState.MADE
     ]
     await change_invitations(tx, begun, await now(tx))
-    return rows
+    return claimed
 
 
 async def expire_invitations(tx: Tx) -> int:

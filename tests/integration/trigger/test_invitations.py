@@ -150,6 +150,24 @@ async def test_the_trace_of_the_event_goes_on_at_the_receiver(
     assert headers.get("traceparent") == traceparent
 
 
+async def test_an_invitation_is_told_in_the_trace_of_its_event_and_answered_in_that_of_its_answer(
+    bench: Bench, receiver: Receiver, sender: Sender
+) -> None:
+    trace, of_the_answer = (f"00-{digit * 32}-{'b' * 16}-01" for digit in "ac")
+    await asked_by_webhook(bench, receiver, trace)
+    await sender.step()
+    answer = bench.response((await invitation(bench)).id)
+    await bench.handlers.responses([answer._replace(traceparent=of_the_answer)])
+    rows = [row for row in await bench.rows("outbox", "id") if row.topic == "invitations"]
+    told = [json.loads(row.value) for row in rows]
+    assert [(each["data"]["state"], each["traceparent"]) for each in told] == [
+        ("made", trace),
+        ("sending", trace),
+        ("sent", trace),
+        ("answered", of_the_answer),
+    ]
+
+
 async def test_a_failure_is_tried_again_with_the_same_id_until_the_schedule_ends(
     bench: Bench, receiver: Receiver, sender: Sender
 ) -> None:

@@ -79,7 +79,7 @@ async def test_what_was_to_be_sent_waits_for_the_contact_points_of_its_event(ben
     assert (waiting.state, waiting.send_at) == ("made", None)
     await bench.handlers.events([event])
     async with bench.database.begin() as tx:
-        (due,) = await invitations.claim_sendings(tx, limit=10, lease_seconds=10)
+        ((due, _),) = await invitations.claim_sendings(tx, limit=10, lease_seconds=10)
     assert (due.id, due.contact) == (waiting.id, {"phone": "+8613800000000"})
 
 
