@@ -1,15 +1,14 @@
 """Delivers: claim what is due, POST it outside any transaction, record the attempts in bulk."""
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import NamedTuple
 
+from services.alerting.queues import Leased, Queue, Queues
 from services.alerting.recording import Turn, once, record_arrived, record_others
-from services.alerting.rules.sending import Lane, Pace, Room, rooms
+from services.alerting.rules.sending import Lane, Room, rooms
 from services.alerting.settings import Settings
 from services.alerting.store import claims as store
 from services.alerting.store.claims import Claimed
@@ -26,36 +25,14 @@ from shared.webhook import Reply, SecretError, outcome, sign
 from shared.webhook.client import WebhookClient
 
 _POLL_SECONDS = 0.5
-_CLAIM_AT_ONCE = 200
-_HELD_AT_ONCE = 400  # bodies are held in memory
-_RECORD_AT_ONCE = 200
+_CLAIM_AT_ONCE = 300
+_HELD_AT_ONCE = 800  # bodies are held in memory
+_RECORD_AT_ONCE = 300
 _GATHER_SECONDS = (
     0.02  # with 0.05 a single endpoint got a third less: its places wait to be recorded
 )
 _SPARE_SECONDS = 5.0
-
-
-class Leased(NamedTuple):
-    """A claimed delivery, when it was claimed by the database's clock, and by ours, which measures the wait."""
-
-    claimed: Claimed
-    at: datetime
-    since: float
-
-
-@dataclass(slots=True)
-class Queue:
-    """What is claimed for one endpoint: its pace, how many attempts are under way, and what waits."""
-
-    lane: Lane
-    pace: Pace = field(default_factory=Pace)
-    sending: int = 0
-    waiting: deque[Leased] = field(default_factory=deque)
-    listed: bool = False
-
-    @property
-    def held(self) -> int:
-        return self.sending + len(self.waiting)
+_START_AT_ONCE = 8
 
 
 class Dispatcher:
@@ -78,11 +55,11 @@ class Dispatcher:
         self._client = client
         self._settings = settings
         self._jitter = jitter
-        self._queues: dict[Lane, Queue] = {}
-        self._ready: deque[Queue] = deque()
+        self._queues = Queues()
         self._sending = 0
         self._arrived: list[Turn] = []
         self._others: list[Turn] = []
+        self._startable = asyncio.Event()
         self._ended = Signal()
         self._claims = 0
         self._room_is_short = False
@@ -102,17 +79,20 @@ class Dispatcher:
                     poll_seconds=1.0,
                 )
             )
+            starting = group.create_task(self._start(group))
             await run_steps(
                 "alerting",
                 "dispatch",
-                lambda: self._claim(group),
+                self._claim,
                 signal=due,
                 stop=stop,
                 poll_seconds=_POLL_SECONDS,
             )
-            self._give_back()
+            waiting = self._queues.give_back()
+            self._others += [Turn(leased.claimed, leased.at) for leased in waiting]
             while self._sending:
                 await self._ended.wait(self._ended.count, 1.0)
+            starting.cancel()
             drained.set()
             self._ended.notify()
         try:
@@ -125,10 +105,10 @@ class Dispatcher:
                 reason=str(error),
             )
 
-    async def _claim(self, group: asyncio.TaskGroup) -> int:
-        """Lease what is due and there is room for, and start sending it; 0 when a look at once would find no more."""
+    async def _claim(self) -> int:
+        """Lease what is due and there is room for, and let it be sent; 0 when a look at once would find no more."""
         self._room_is_short = True  # until it is known: room that is made meanwhile is told of
-        held = {lane: queue.held for lane, queue in self._queues.items()}
+        held = self._queues.held()
         total = min(_CLAIM_AT_ONCE, _HELD_AT_ONCE - sum(held.values()))
         if total <= 0:
             return 0
@@ -137,8 +117,7 @@ class Dispatcher:
             at, due = await store.lanes_due(tx)
         self._claims += 1
         first = self._claims % len(due) if due else 0
-        paces = {lane: queue.pace for lane, queue in self._queues.items()}
-        places = rooms([*due[first:], *due[:first]], held, paces, total)
+        places = rooms([*due[first:], *due[:first]], held, self._queues.paces(), total)
         claimed: list[Claimed] = []
         if places:
             lease = self._settings.delivery_lease_seconds
@@ -146,46 +125,29 @@ class Dispatcher:
                 claimed = await store.claim(tx, places, at, lease_seconds=lease)
             crash.point(crash.Point.DISPATCH_AFTER_CLAIM)
         for one in claimed:
-            queue = self._queues.setdefault(one.lane, Queue(one.lane))
-            queue.waiting.append(Leased(one, at, since))
-            self._enlist(queue)
-        self._start(group)
+            self._queues.add(Leased(one, at, since))
+        self._startable.set()
         self._room_is_short = _more_is_due(due, places, claimed)
         return len(claimed) if self._room_is_short else 0
 
-    def _enlist(self, queue: Queue) -> None:
-        if queue.waiting and queue.sending < queue.pace.width and not queue.listed:
-            queue.listed = True
-            self._ready.append(queue)
+    async def _start(self, group: asyncio.TaskGroup) -> None:
+        """Start what may be sent, for ever, and only a few in each turn of the event loop.
 
-    def _start(self, group: asyncio.TaskGroup) -> None:
-        """Start senders as long as there is something to send and room in the process."""
-        while self._sending < self._settings.deliveries_in_flight and (taken := self._take()):
-            self._sending += 1
-            group.create_task(self._send_on(group, *taken))
-
-    async def _send_on(self, group: asyncio.TaskGroup, queue: Queue, leased: Leased) -> None:
-        """Send one of each queue in turn until none may be sent."""
-        taken: tuple[Queue, Leased] | None = (queue, leased)
-        try:
-            while taken is not None:
-                await self._send(*taken)
-                taken = self._take()
-                self._start(group)
-        finally:
-            self._sending -= 1
-
-    def _take(self) -> tuple[Queue, Leased] | None:
-        """The next delivery to send, with its queue, which counts it as being sent."""
-        while self._ready:
-            queue = self._ready.popleft()
-            queue.listed = False
-            if queue.waiting:
-                queue.sending += 1
-                leased = queue.waiting.popleft()
-                self._enlist(queue)
-                return queue, leased
-        return None
+        Quick receivers answer together what was started together. Each statement of a claim would then wait for a
+        turn that handles all of it, and all that is held would be sent before the next is claimed.
+        """
+        while True:
+            await self._startable.wait()
+            self._startable.clear()
+            started = 0
+            while self._sending < self._settings.deliveries_in_flight:
+                if (taken := self._queues.take()) is None:
+                    break
+                self._sending += 1
+                group.create_task(self._send(*taken))
+                started += 1
+                if started % _START_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     async def _send(self, queue: Queue, leased: Leased) -> None:
         waited = monotonic() - leased.since
@@ -195,13 +157,13 @@ class Dispatcher:
             if self._in_time(waited):
                 reply = await self._post(leased.claimed, at)
                 crash.point(crash.Point.DISPATCH_AFTER_SEND)
-                queue.pace = queue.pace.after(reply)
         finally:
-            queue.sending -= 1
+            self._sending -= 1
+            self._queues.ended(queue, reply)
         turn = Turn(leased.claimed, at, reply, outcome(reply) if reply else None)
         (self._arrived if turn.outcome == "delivered" else self._others).append(turn)
         self._ended.notify()
-        self._enlist(queue)
+        self._startable.set()
 
     def _in_time(self, waited: float) -> bool:
         """Whether the lease outlasts an attempt that starts now."""
@@ -226,11 +188,6 @@ class Dispatcher:
             )
             replied(span, reply)
         return reply
-
-    def _give_back(self) -> None:
-        for queue in self._queues.values():
-            self._others += [Turn(leased.claimed, leased.at) for leased in queue.waiting]
-            queue.waiting.clear()
 
     async def _record(self) -> int:
         """Write down what came of the turns; how many they were."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from shared.webhook import Reply, next_attempt, outcome
 
 MOST_AT_ONCE = 16
-_MOST_AHEAD = 8
+_MOST_AHEAD = 16
 _QUICK_SECONDS = 0.5
 _WORTH_A_CLAIM = 100
 
