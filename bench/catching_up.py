@@ -16,13 +16,17 @@ from bench.system import Running, System, backends
 from shared.contracts.partitioner import partition_of
 from shared.contracts.topics import PARTITIONS
 from shared.log import Log, Outgoing, Record
+from shared.worker.loop import AT_ONCE
 
 _DEADLINE_SECONDS = 120.0
+_UNDER_WAY = AT_ONCE * 2_000
+"""How many records a process may have in hand. As many are when the first commit is seen, so as many must be left when
+the measuring ends, or work that was done before it began would count."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was handled between the first commit that was seen and the last, and what it cost."""
+    """What was handled from the first commit that was seen, while as many were in hand as at the first, and what it cost."""
 
     records: int
     seconds: float
@@ -59,30 +63,37 @@ async def catch_up(system: System, log: Log, service: str, topic: str, expected:
 async def measured(
     system: System, log: Log, running: Sequence[Running], service: str, topic: str, expected: int
 ) -> Sample:
-    """What these processes do together, from the next commit until `expected` records are committed in all."""
+    """What these processes do together, from the next commit on; waits until `expected` records are committed in all.
+
+    Raises `RuntimeError` when they stop before, or had too few to do for a stretch with their hands full.
+    """
     before = await _handled(log, service, topic)
+    full = expected - _UNDER_WAY * len(running)
     deadline = time.monotonic() + _DEADLINE_SECONDS
     first: tuple[int, float, float, float, dict[int, float]] | None = None
+    sample: Sample | None = None
     while True:
         handled = await _handled(log, service, topic)
         spent = sum(cpu_seconds(each.pid) for each in running)
         at, busy = time.perf_counter(), busy_seconds()
         if first is None and handled > before:
             first = handled, at, spent, busy, await backends(system.database_url, service)
-        if first is not None and handled >= expected:
-            break
+            if handled >= full:
+                raise RuntimeError("too few records to measure anything: give more --seconds")
+        elif first is not None and sample is None and handled >= full:
+            spent_by = await backends(system.database_url, service)
+            database = sum(spent - first[4].get(pid, 0.0) for pid, spent in spent_by.items())
+            seconds, own = at - first[1], spent - first[2]
+            others = others_share(busy - first[3], own, seconds)
+            sample = Sample(handled - first[0], seconds, own, database, others)
+        if sample is not None and handled >= expected:
+            return sample
         for each in running:
             if time.monotonic() > deadline or not each.process.running:
                 raise RuntimeError(
                     f"{service} did not catch up ({handled}): {each.process.said[-2000:]}"
                 )
         await asyncio.sleep(0.02)
-    spent_by = await backends(system.database_url, service)
-    database = sum(spent - first[4].get(pid, 0.0) for pid, spent in spent_by.items())
-    seconds, own = at - first[1], spent - first[2]
-    return Sample(
-        handled - first[0], seconds, own, database, others_share(busy - first[3], own, seconds)
-    )
 
 
 async def _handled(log: Log, service: str, topic: str) -> int:

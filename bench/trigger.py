@@ -27,7 +27,7 @@ from shared.log.opening import open_log
 from shared.tokens import KeyRing
 
 ROUNDS = 3
-GOAL = 0.7
+GOAL = 0.8
 EVENTS_PER_SECOND = 15_000
 """How many events a round has for each second that it should take."""
 _DEFINITIONS: dict[str, tuple[str, dict[str, Any]]] = {

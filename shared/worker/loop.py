@@ -20,9 +20,8 @@ from shared.worker.patience import Patience
 from shared.worker.status import LoopStatus
 from shared.worker.subscription import Subscription
 
-_AT_ONCE = 3
-"""How many batches are handled at the same time: while the database works for two, this process works for the
-third."""
+AT_ONCE = 5
+"""How many batches are handled at the same time: while the database works for some, this process works for another."""
 _WAIT_SECONDS = 1.0
 """How long a fetch waits for records while nothing else is to be done."""
 _GLANCE_SECONDS = 0.01
@@ -58,7 +57,7 @@ class Worker:
         )
         for topic in subscriptions:
             measure_from_zero(service, topic)
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._busy: dict[TopicPartition, asyncio.Task[None]] = {}
         self._stop = self._patience.stop
 
@@ -109,7 +108,7 @@ class Worker:
         """Wait until a batch is done: for a moment when there was nothing to fetch, and as long as it takes when
         enough are under way."""
         under_way = set(self._busy.values())
-        if under_way and (not found or len(under_way) > _AT_ONCE):
+        if under_way and (not found or len(under_way) > AT_ONCE):
             seconds = None if found else _REST_SECONDS
             await asyncio.wait(under_way, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 

@@ -19,7 +19,9 @@ def filled(**waiting: int) -> Queues:
     for endpoint, count in waiting.items():
         target = Endpoint("acme", endpoint, 1, "active", "https://example.com", ("alert.*",), AT)
         for n in range(count):
-            claimed = Claimed("acme", f"{endpoint}{n}", f"m{n}", b"{}", None, target, ("secret",))
+            claimed = Claimed(
+                "acme", f"{endpoint}{n}", f"m{n}", b"{}", None, target, ("secret",), 0
+            )
             queues.add(Leased(claimed, AT, 0.0))
     return queues
 
