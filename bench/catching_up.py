@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import NamedTuple
 
 import asyncpg
 
@@ -60,6 +61,26 @@ async def catch_up(system: System, log: Log, service: str, topic: str, expected:
     return sample
 
 
+class _Reading(NamedTuple):
+    """How far the processes are, and what they and their database have spent since they began."""
+
+    handled: int
+    at: float
+    busy: float
+    cpu_seconds: float
+    by_backend: dict[int, float]
+
+    def since(self, first: "_Reading") -> Sample:
+        seconds, own = self.at - first.at, self.cpu_seconds - first.cpu_seconds
+        return Sample(
+            self.handled - first.handled,
+            seconds,
+            own,
+            sum(spent - first.by_backend.get(pid, 0.0) for pid, spent in self.by_backend.items()),
+            others_share(self.busy - first.busy, own, seconds),
+        )
+
+
 async def measured(
     system: System, log: Log, running: Sequence[Running], service: str, topic: str, expected: int
 ) -> Sample:
@@ -70,30 +91,28 @@ async def measured(
     before = await _handled(log, service, topic)
     full = expected - _UNDER_WAY * len(running)
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    first: tuple[int, float, float, float, dict[int, float]] | None = None
+    first: _Reading | None = None
     sample: Sample | None = None
-    while True:
-        handled = await _handled(log, service, topic)
-        spent = sum(cpu_seconds(each.pid) for each in running)
-        at, busy = time.perf_counter(), busy_seconds()
+    while (handled := await _handled(log, service, topic)) < expected:
         if first is None and handled > before:
-            first = handled, at, spent, busy, await backends(system.database_url, service)
-            if handled >= full:
-                raise RuntimeError("too few records to measure anything: give more --seconds")
+            first = await _read(system, running, service, handled)
         elif first is not None and sample is None and handled >= full:
-            spent_by = await backends(system.database_url, service)
-            database = sum(spent - first[4].get(pid, 0.0) for pid, spent in spent_by.items())
-            seconds, own = at - first[1], spent - first[2]
-            others = others_share(busy - first[3], own, seconds)
-            sample = Sample(handled - first[0], seconds, own, database, others)
-        if sample is not None and handled >= expected:
-            return sample
+            sample = (await _read(system, running, service, handled)).since(first)
         for each in running:
             if time.monotonic() > deadline or not each.process.running:
                 raise RuntimeError(
                     f"{service} did not catch up ({handled}): {each.process.said[-2000:]}"
                 )
         await asyncio.sleep(0.02)
+    if sample is None or not sample.records:
+        raise RuntimeError("too few records to measure anything: give more --seconds")
+    return sample
+
+
+async def _read(system: System, running: Sequence[Running], service: str, handled: int) -> _Reading:
+    spent = sum(cpu_seconds(each.pid) for each in running)
+    at, busy = time.perf_counter(), busy_seconds()
+    return _Reading(handled, at, busy, spent, await backends(system.database_url, service))
 
 
 async def _handled(log: Log, service: str, topic: str) -> int:

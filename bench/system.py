@@ -116,12 +116,15 @@ class System:
 
 
 @contextlib.contextmanager
-def open_system() -> Iterator[System]:
-    """Start broker and database on the other cores, with the schemas and topics made; ended with the context."""
+def open_system(settings: Mapping[str, str] | None = None) -> Iterator[System]:
+    """Start broker and database on the other cores, with the schemas and topics made; ended with the context.
+
+    `settings` are those that the database server has beside its defaults.
+    """
     with contextlib.ExitStack() as stack:
         with other_cores():
             broker = stack.enter_context(KafkaBroker())
-            server = stack.enter_context(PostgresServer())
+            server = stack.enter_context(PostgresServer(settings=settings))
         directory = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="afterword-bench-"))
         )

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy.local.certificates import Pair
@@ -42,13 +42,20 @@ class PostgresServer:
     """
 
     def __init__(
-        self, *, durable: bool = True, under: Path | None = None, tls: Pair | None = None
+        self,
+        *,
+        durable: bool = True,
+        under: Path | None = None,
+        tls: Pair | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Find the programs and make the data directory, under the one that is given; MissingPart when they are not
-        installed. With a certificate it takes connections with TLS only, and asks all but `postgres` for passwords."""
+        installed. With a certificate it takes connections with TLS only, and asks all but `postgres` for passwords.
+        `settings` are those of postgresql.conf that are not to be the server's defaults."""
         self._bin = find_programs()
         self._durable = durable
         self._tls = tls
+        self._settings = settings or {}
         self._account = _unprivileged()
         self._directory = Path(tempfile.mkdtemp(prefix="afterword-pg-", dir=under))
         self.port = free_port()
@@ -190,6 +197,7 @@ class PostgresServer:
             "timezone": "UTC",
             "fsync": "on" if self._durable else "off",
             "ssl": "off" if self._tls is None else "on",
+            **self._settings,
         }
         command: list[str | Path] = [self._bin / "postgres", "-D", self._directory / "data"]
         command += ["-p", str(self.port)]

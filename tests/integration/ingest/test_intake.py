@@ -139,7 +139,7 @@ async def test_a_trace_goes_on_where_the_client_began_it(
     answer = await door.post(json.dumps(batch).encode(), BATCH, headers=brought)
     assert answer.status_code == 202
     serving, sending = tracer.begun
-    assert (serving.name, serving.parent) == ("POST", brought.get("traceparent"))
+    assert (serving.name, serving.parent) == ("POST /v1/events", brought.get("traceparent"))
     assert (sending.name, sending.parent) == ("send events", serving.traceparent)
     found = [decode_transaction_event(record) for record in await door.appended()]
     traces = {received.message.id: received.traceparent for received in found}
