@@ -72,8 +72,8 @@ async def open_service(settings: Settings, log: Log, access: Access) -> AsyncIte
         )
         classes = kept(settings.retain_decisions_days, settings.retain_invitations_days)
         retention = Retention(ground.database, leases, classes)
-        ground.once_recovered(*_due_work(ground, handlers, sender, settings), watch.run)
-        ground.once_recovered(retention.run)
+        due_work = _due_work(ground, handlers, sender, settings)
+        ground.once_recovered(*due_work, watch.run, retention.run)
         context = Context(ground.database, settings)
         routers = [
             *routes(context),
