@@ -167,9 +167,12 @@ async def _claim(tx: Tx, batch: Sequence[Received[Event]], books: Books) -> list
         first.setdefault(
             (received.workspace, received.message.id, received.message.source), received
         )
-    rows = [_seen_row(received, books[received.workspace].by_type) for received in first.values()]
-    claimed = await events.claim(tx, rows)
-    return [received for key, received in first.items() if key in claimed]
+    rows = {
+        key: _seen_row(received, books[received.workspace].by_type)
+        for key, received in first.items()
+    }
+    claimed = await events.claim(tx, rows.values())
+    return [first[key] for key, row in rows.items() if row["id"] in claimed]
 
 
 def _seen_row(received: Received[Event], listening: Mapping[str, Any]) -> dict[str, Any]:

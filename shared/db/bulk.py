@@ -20,6 +20,9 @@ from shared.db.prepared import POSTGRESQL, Prepared
 from shared.db.types import UtcDateTime
 
 _SQLITE_VARIABLES = 30_000
+_MANY = 200
+"""From how many rows on a column that is the same in all of them is sent once. Each choice of such columns is a statement
+of its own, to be prepared, which fewer rows would not pay for."""
 _DIALECTS: dict[str, sa.Dialect] = {
     "postgresql": POSTGRESQL,
     "sqlite": sqlite.dialect(),
@@ -54,8 +57,13 @@ async def insert(
     columns = tuple(rows[0])
     arrays = tuple(_column(table.c[name], tx.dialect.name, rows) for name in columns)
     if tx.dialect.name == "postgresql":
-        sql = _postgresql_insert(table, columns, upsert, returning)
-        return await postgresql.fetch(tx, sql, arrays)
+        alike = _alike(columns, arrays)
+        sql = _postgresql_insert(table, columns, alike, upsert, returning)
+        given = (
+            array[0] if name in alike else array
+            for name, array in zip(columns, arrays, strict=True)
+        )
+        return await postgresql.fetch(tx, sql, list(given))
     values = list(zip(*arrays, strict=True))
     written: list[Any] = []
     step = max(1, _SQLITE_VARIABLES // len(columns))
@@ -173,6 +181,18 @@ def _processor(column: sa.Column[Any], dialect: str) -> Callable[[Any], Any]:
     return column.type.dialect_impl(_DIALECTS[dialect]).bind_processor(_DIALECTS[dialect]) or _same
 
 
+def _alike(columns: Sequence[str], arrays: Sequence[list[Any]]) -> frozenset[str]:
+    """The columns that have one value in all of many rows, but for one: of its elements the rows are made."""
+    if len(arrays[0]) < _MANY:
+        return frozenset()
+    alike = [
+        name
+        for name, array in zip(columns, arrays, strict=True)
+        if array[0] == array[-1] and array.count(array[0]) == len(array)
+    ]
+    return frozenset(alike if len(alike) < len(columns) else alike[1:])
+
+
 def _json(value: Any) -> str | None:
     return None if value is None else encode_json(value)
 
@@ -245,21 +265,26 @@ def _conflict(table: sa.Table, upsert: Upsert | None, returning: tuple[str, ...]
 
 @lru_cache(maxsize=256)
 def _postgresql_insert(
-    table: sa.Table, columns: tuple[str, ...], upsert: Upsert | None, returning: tuple[str, ...]
+    table: sa.Table,
+    columns: tuple[str, ...],
+    alike: frozenset[str],
+    upsert: Upsert | None,
+    returning: tuple[str, ...],
 ) -> str:
-    types = [table.c[name].type.compile(_DIALECTS["postgresql"]) for name in columns]
-    is_json = [kind in ("JSONB", "JSON") for kind in types]
-    arrays = [
-        f"${i}::{'TEXT' if json else kind}[]"
-        for i, (kind, json) in enumerate(zip(types, is_json, strict=True), 1)
-    ]
-    picked = [
-        f"{name}::jsonb" if json else name for name, json in zip(columns, is_json, strict=True)
-    ]
-    names = ", ".join(columns)
+    picked: list[str] = []
+    arrays: dict[str, str] = {}
+    for number, name in enumerate(columns, 1):
+        kind = table.c[name].type.compile(_DIALECTS["postgresql"])
+        is_json = kind in ("JSONB", "JSON")
+        sent = "TEXT" if is_json else kind
+        if name not in alike:
+            arrays[name] = f"${number}::{sent}[]"
+        value = f"${number}::{sent}" if name in alike else name
+        picked.append(f"{value}::jsonb" if is_json else value)
     return (
-        f"INSERT INTO {table.name} ({names}) SELECT {', '.join(picked)}"
-        f" FROM unnest({', '.join(arrays)}) AS batch({names}) {_conflict(table, upsert, returning)}"
+        f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {', '.join(picked)}"
+        f" FROM unnest({', '.join(arrays.values())}) AS batch({', '.join(arrays)})"
+        f" {_conflict(table, upsert, returning)}"
     )
 
 

@@ -23,13 +23,11 @@ _CLAIM = Upsert(
 )
 
 
-async def claim(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> set[EventKey]:
-    """Insert the `seen` rows, no key twice; returns those that nobody has decided about before."""
+async def claim(tx: Tx, rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Insert the `seen` rows, no key twice; returns the ids of those that nobody has decided about before."""
     ordered = sorted(rows, key=lambda row: (row["workspace"], row["event"], row["source"]))
-    written = await insert(
-        tx, seen, ordered, upsert=_CLAIM, returning=("workspace", "event", "source")
-    )
-    return {tuple(row) for row in written}
+    written = await insert(tx, seen, ordered, upsert=_CLAIM, returning=("id",))
+    return {row[0] for row in written}
 
 
 async def bury(tx: Tx, row: Mapping[str, Any]) -> None:

@@ -140,6 +140,20 @@ async def test_many_rows_in_one_call(database: Database) -> None:
     assert (len(written), len(found)) == (9_000, 9_000)
 
 
+async def test_what_is_the_same_in_many_rows_stands_in_each(database: Database) -> None:
+    rows = [thing(f"{i:03}", body=None, revision=2 if i == 150 else 1) for i in range(300)]
+    async with database.begin() as tx:
+        await insert(tx, things, rows)
+        found = await load(tx, things, [things.c.id], [(row["id"],) for row in rows])
+    assert sorted(tuple(row) for row in found) == [tuple(row.values()) for row in rows]
+
+
+async def test_rows_that_are_all_the_same_are_one(database: Database) -> None:
+    async with database.begin() as tx:
+        written = await insert(tx, things, [thing("a")] * 300, returning=("id",))
+    assert [row.id for row in written] == ["a"]
+
+
 async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
     with pytest.raises(RuntimeError):  # noqa: PT012 - the whole transaction is what fails
         async with database.begin() as tx:
