@@ -1,6 +1,8 @@
 """Counts responses: claims what is newer, works out what the cells change by, and adds it."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -32,11 +34,13 @@ class Counting:
     database: Database
     rollup: tuple[str, ...]
     _remembered: set[tuple[str, str]] = field(default_factory=set)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Batches count in the same cells, and the database takes longer for those that wait there for each other."""
 
     async def handle(self, batch: Sequence[Received[Any]]) -> None:
         """Apply a batch in one transaction; older revisions and replays change nothing. Raises `NotCountable` for
         an answer off its scale and `CountBroken` when the cells do not agree with the facts."""
-        async with self.database.begin() as tx:
+        async with AsyncExitStack() as until_committed, self.database.begin() as tx:
             held = await rollups.hold(tx, {one.workspace for one in batch}, self.rollup)
             stated = rules.newest(
                 rules.fact_of(one.workspace, one.message, held[one.workspace], FIXED_SCALES)
@@ -46,8 +50,10 @@ class Counting:
             await facts.replace_answers(tx, old, new)
             names = {(fact.workspace, name) for fact in new for name in fact.dimensions}
             await rollups.remember_names(tx, names - self._remembered)
-            await cells.add(tx, rules.changes(old, new, held))
             await advance(tx, positions, batch)
+            changed = cells.rows_of(rules.changes(old, new, held))
+            await until_committed.enter_async_context(self._turn)
+            await cells.add(tx, changed)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
         self._remember(names)
         COUNTED.inc(len(new))

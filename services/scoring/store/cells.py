@@ -1,6 +1,6 @@
 """The cells of the histograms: added to in bulk, compared with the facts, put right."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -10,6 +10,7 @@ from services.scoring.rules import Cell, CountBroken
 from services.scoring.tables import cells
 from shared.db import Tx, Upsert, insert, load
 
+Row = dict[str, Any]
 _KEY = ("workspace", "id")
 _ADD = Upsert(_KEY, add=("n",))
 _KEEP = Upsert(_KEY, add=("forgotten",))
@@ -18,10 +19,16 @@ _KEY_OF = itemgetter(*_KEY)
 _COUNT = [cells.c.workspace, cells.c.id, cells.c.metric, cells.c.n]
 
 
-async def add(tx: Tx, changes: Mapping[tuple[str, Cell], int]) -> None:
-    """Add the changes to the cells, in key order. Raises `CountBroken` when one would count less than nothing."""
-    rows = [_row(workspace, cell, change) for (workspace, cell), change in changes.items()]
-    rows.sort(key=_KEY_OF)
+def rows_of(changes: Mapping[tuple[str, Cell], int]) -> list[Row]:
+    """What `add` is to add for these changes, in key order."""
+    found = [_row(workspace, cell, change) for (workspace, cell), change in changes.items()]
+    found.sort(key=_KEY_OF)
+    return found
+
+
+async def add(tx: Tx, rows: Sequence[Row]) -> None:
+    """Add what `rows_of` made to the cells, which stay locked until the transaction ends. Raises `CountBroken` when one
+    would count less than nothing."""
     await insert(tx, cells, rows, upsert=_ADD)
     taken = [_KEY_OF(row) for row in rows if row["n"] < 0]
     for row in await load(tx, _COUNT, [cells.c.workspace, cells.c.id], taken):
@@ -77,7 +84,7 @@ def _cell(row: sa.Row[Any]) -> Cell:
     return Cell(**there | {"dimensions": tuple(sorted(row.dimensions.items()))})
 
 
-def _row(workspace: str, cell: Cell, n: int) -> dict[str, Any]:
+def _row(workspace: str, cell: Cell, n: int) -> Row:
     return {
         "workspace": workspace,
         "id": cell.id,

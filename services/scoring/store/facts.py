@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from services.scoring.rules import Counted, Fact
 from services.scoring.tables import answers, facts
-from shared.db import Tx, Upsert, delete, insert, load, update
+from shared.db import Tx, Upsert, append, delete, insert, load, update
 from shared.telemetry import log
 
 _COLUMNS = tuple(column.name for column in facts.c)
@@ -61,7 +61,8 @@ async def claim(tx: Tx, wanted: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]
 
 
 async def replace_answers(tx: Tx, old: Sequence[Fact], new: Sequence[Fact]) -> None:
-    """Let the answers of the new facts stand where those of the old ones stood; the rows' facts are locked."""
+    """Let the answers of the new facts stand where those of the old ones stood; the rows' facts are locked, so that no
+    other answers can be there."""
     for workspace, responses in _by_workspace(fact for fact in old if fact.counted).items():
         gone = sa.and_(answers.c.workspace == workspace, answers.c.response.in_(responses))
         await tx.execute(sa.delete(answers).where(gone))
@@ -78,7 +79,7 @@ async def replace_answers(tx: Tx, old: Sequence[Fact], new: Sequence[Fact]) -> N
         for fact in new
         for one in fact.counted
     ]
-    await insert(tx, answers, rows)
+    await append(tx, answers, rows)
 
 
 async def page(tx: Tx, workspace: str, after: str, limit: int) -> list[Fact]:
