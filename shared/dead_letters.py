@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from shared.contracts.topics import dead_letter_topic
 from shared.errors import Refused
 from shared.log import Log, Outgoing, Record, TopicPartition
@@ -25,7 +27,7 @@ def dead_letter(record: Record, service: str, reason: str) -> Outgoing:
     try:
         refuse_oversized([letter])
     except Refused:
-        bare = record._replace(key=None, value=None, headers=())
+        bare = replace(record, key=None, value=None, headers=())
         size = size_of(letter)
         return _letter(bare, service, f"{reason[:900]} (with {size:,} bytes too large to keep)")
     return letter

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Set
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from services.trigger.rulebook import DimensionSource, Rulebook, Trigger
 from shared.conditions import MISSING, Path, read
@@ -14,7 +16,7 @@ from shared.contracts.values import CustomerSnapshot, Dimension, customer_facts,
 MAX_KEY_CHARS = 255
 
 
-class Occasion(NamedTuple):
+class Occasion(msgspec.Struct, frozen=True, gc=False):
     """What is decided about: one event, for one trigger. Everything is as it was when it was first seen.
 
     `customer` is None while the customers have not been read far enough to say how the customer was.
@@ -105,8 +107,8 @@ def with_customer(
         "data": occasion.data,
         "customer": customer_facts(customer),
     }
-    return occasion._replace(
-        customer=customer, dimensions=_dimensions(trigger.dimensions, roots, book)
+    return msgspec.structs.replace(
+        occasion, customer=customer, dimensions=_dimensions(trigger.dimensions, roots, book)
     )
 
 

@@ -59,7 +59,7 @@ def _moment(timestamp_ms: int) -> datetime:
     return datetime.fromtimestamp(timestamp_ms / 1000, tz=UTC)
 
 
-class Received(NamedTuple, Generic[M]):
+class Received(msgspec.Struct, Generic[M], frozen=True, gc=False):
     """A decoded record. The workspace comes from the key alone; `appended_at` is the log's clock."""
 
     workspace: str

@@ -30,7 +30,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     headers: Headers = ()
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A record as it stands in the log; `timestamp_ms` is the log's own append time."""
 
     topic: str

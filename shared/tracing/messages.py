@@ -70,7 +70,8 @@ def _processing(
     name = f"process {topic}"
     spans = [start(service, name, "consumer", each.traceparent, one) for each in batch]
     carried = [
-        each._replace(traceparent=span.traceparent) for each, span in zip(batch, spans, strict=True)
+        msgspec.structs.replace(each, traceparent=span.traceparent)
+        for each, span in zip(batch, spans, strict=True)
     ]
     for span, each in zip(spans, batch, strict=True):
         if span.recorded:

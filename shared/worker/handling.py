@@ -8,7 +8,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from shared import crash
 from shared.contracts.envelope import Received
@@ -32,7 +34,7 @@ from shared.worker.subscription import Bury, Subscription
 _TRIES_ALONE = 3
 
 
-class Read(NamedTuple):
+class Read(msgspec.Struct, frozen=True, gc=False):
     """A record and what was read of it: None for a type that this version does not know, or why it cannot be read."""
 
     record: Record
@@ -159,7 +161,8 @@ class Handling:
         """The readable records and the offset to go on from; the unreadable ones are dead letters by then."""
         readable: list[Received[Any]] = []
         end: int | None = None
-        for record, received, error in read:
+        for one in read:
+            record, received, error = one.record, one.received, one.error
             if isinstance(error, UnknownMajor):
                 self._giving_up.stop(partition, str(error))
             elif error is not None:

@@ -89,7 +89,7 @@ class KafkaSettings:
         return TopicPartition(at.topic[len(self.prefix) :], at.partition)
 
     def record(self, raw: aiokafka.ConsumerRecord) -> Record:
-        headers = tuple((name, value or b"") for name, value in raw.headers)
+        headers = tuple((name, value or b"") for name, value in raw.headers) if raw.headers else ()
         topic = raw.topic[len(self.prefix) :]
         return Record(topic, raw.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp)
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from services.alerting.main import open_service
 from services.alerting.restores import RESTORES
@@ -65,7 +66,7 @@ async def let_go_as_announced(alerting: Alerting) -> list[Received[Any]]:
     says it yet."""
     old = await age(alerting)
     batch = [
-        each._replace(message=each.message.model_copy(update={"id": old}))
+        replace(each, message=each.message.model_copy(update={"id": old}))
         for each in await announced(alerting.database, AlertRaised)
     ]
     assert await forget(alerting) == 1
@@ -89,7 +90,7 @@ async def test_what_was_said_since_of_one_that_was_let_go_of_is_restored(told: A
             "response": first.message.response.model_copy(update={"revision": 2}),
         }
     )
-    assert await restore(told, [first, first._replace(message=later)]) == 1
+    assert await restore(told, [first, replace(first, message=later)]) == 1
     [alert] = await listed(told)
     assert (alert["id"], alert["sequence"]) == (later.id, 2)
     [more] = [each for each in await told.deliveries() if each["id"] not in told_before]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from services.ingest.restores import RESTORES
 from shared.contracts.envelope import Received
@@ -70,7 +71,7 @@ async def test_a_forgotten_answer_comes_back_only_by_what_was_said_of_it_since(d
     assert (row.state, row.revision, row.answers) == ("forgotten", 1, [])
 
     gone = said.message.model_copy(update={"revision": 2, "state": "deleted", "answers": ()})
-    assert await restore(desk, [said, said._replace(message=gone)]) == 1
+    assert await restore(desk, [said, replace(said, message=gone)]) == 1
     [row] = await desk.stored()
     assert (row.state, row.revision, row.answers) == ("deleted", 2, [])
     assert await forget(desk) == 1

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from shared.db import Database, Tx, UtcDateTime, append, seconds_overdue
@@ -46,7 +47,7 @@ class FakeLog:
     async def read(self, at: TopicPartition, offset: int, *, max_records: int) -> Sequence[Record]:
         self.read_at.append((at, offset))
         written = int((time.time() - self.ages[offset]) * 1000)
-        return [record(at.topic, offset, partition=at.partition)._replace(timestamp_ms=written)]
+        return [replace(record(at.topic, offset, partition=at.partition), timestamp_ms=written)]
 
 
 @pytest.fixture

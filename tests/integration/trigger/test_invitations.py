@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from aiohttp import web
+from msgspec.structs import replace
 
 from services.trigger.dispatch import Sender
 from services.trigger.store.secrets import load_secret, make_secrets
@@ -74,7 +75,7 @@ async def asked_by_webhook(
     )
     await bench.handlers.customers([bench.customer("ann", contact={"email": "ann@known.example"})])
     event = bench.event(data={"mail": "ann@event.example", "phone": "123"})
-    await bench.handlers.events([event._replace(traceparent=traceparent)])
+    await bench.handlers.events([replace(event, traceparent=traceparent)])
 
 
 async def make_due(bench: Bench) -> None:
@@ -157,7 +158,7 @@ async def test_an_invitation_is_told_in_the_trace_of_its_event_and_answered_in_t
     await asked_by_webhook(bench, receiver, trace)
     await sender.step()
     answer = bench.response((await invitation(bench)).id)
-    await bench.handlers.responses([answer._replace(traceparent=of_the_answer)])
+    await bench.handlers.responses([replace(answer, traceparent=of_the_answer)])
     rows = [row for row in await bench.rows("outbox", "id") if row.topic == "invitations"]
     told = [json.loads(row.value) for row in rows]
     assert [(each["data"]["state"], each["traceparent"]) for each in told] == [

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from services.trigger.restores import Restores
 from services.trigger.store import invitations
@@ -119,7 +120,7 @@ async def test_an_invitation_that_was_let_go_of_brings_back_nothing_that_asks_ag
 
     said = {"id": old, "made_at": days_ago(60), "expires_at": days_ago(1)}
     ended = said | {"revision": 3, "state": InvitationState.EXPIRED}
-    batch = [made._replace(message=made.message.model_copy(update=each)) for each in (said, ended)]
+    batch = [replace(made, message=made.message.model_copy(update=each)) for each in (said, ended)]
     assert await restore(bench, batch) == 1
     await bench.handlers.events([event])
     assert [(row.id, row.state) for row in await bench.rows("invitations")] == [(old, "expired")]
@@ -169,7 +170,7 @@ async def test_an_event_finds_its_invitation_where_the_log_has_another_clock(ben
     event = bench.event("e1", "ann", data=phone, arrived_at=ahead)
     await bench.handlers.events([event])
     batch = [
-        each._replace(record=each.record._replace(timestamp_ms=int(ahead.timestamp() * 1_000) + 5))
+        replace(each, record=replace(each.record, timestamp_ms=int(ahead.timestamp() * 1_000) + 5))
         for each in await announced(bench.database, InvitationChanged)
     ]
     await lose(bench)

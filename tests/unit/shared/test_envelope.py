@@ -4,6 +4,7 @@ import json
 from datetime import UTC, date, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from shared.contracts.envelope import (
     decode_message,
@@ -59,7 +60,7 @@ def test_it_comes_back_equal_with_trace_and_position() -> None:
 
 def test_the_hop_that_brought_it_goes_before_where_it_began() -> None:
     hop = "00-" + "a" * 32 + "-" + "c" * 16 + "-01"
-    record = stored(encoded(CUSTOMER))._replace(headers=(("traceparent", hop.encode()),))
+    record = replace(stored(encoded(CUSTOMER)), headers=(("traceparent", hop.encode()),))
     received = decode_message(record)
     assert received is not None
     assert received.traceparent == hop
