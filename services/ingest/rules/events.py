@@ -22,6 +22,9 @@ MAX_ERRORS: Final = 5
 _LARGE_BYTES: Final = 16 * 1024
 """Smaller events are not looked through for numbers that decode slowly: they can hold few."""
 
+_BACKSLASH: Final = ord("\\")
+"""As a number, which is found in a third of the time that a text of one byte takes."""
+
 _JSON_MEDIA = re.compile(
     r"(application/json|[a-z0-9!#$&^_.-]+/[a-z0-9!#$&^_.-]+\+json)", re.IGNORECASE
 )
@@ -88,7 +91,7 @@ def _plainly_good(event: _Plain, value: bytes, now: datetime) -> bool:
     if not data.isascii():
         data.decode()
     return (
-        (value.find(b"\\") < 0 or b"\\u0000" not in value)
+        (_BACKSLASH not in value or b"\\u0000" not in value)
         and (event.time is None or EARLIEST <= event.time <= now + FUTURE)
         and event.datacontenttype in (None, "application/json")
         and event.id.isprintable()
