@@ -1,9 +1,11 @@
 """A service's real process catching up on what waits in the log, against its own database transactions run bare."""
 
 import asyncio
+import os
+import signal
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
@@ -17,17 +19,17 @@ from bench.system import Running, System, backends
 from shared.contracts.partitioner import partition_of
 from shared.contracts.topics import PARTITIONS
 from shared.log import Log, Outgoing, Record
-from shared.worker.loop import AT_ONCE
 
 _DEADLINE_SECONDS = 120.0
-_UNDER_WAY = AT_ONCE * 2_000
-"""How many records a process may have in hand. As many are when the first commit is seen, so as many must be left when
-the measuring ends, or work that was done before it began would count."""
+_SETTLE_SECONDS = 5.0
+"""How long a group has to give each process its partitions."""
+_LOOK_SECONDS = 0.25
+"""Each look costs the broker and this program a few milliseconds of the core that the database is on."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was handled from the first commit that was seen, while as many were in hand as at the first, and what it cost."""
+    """What was handled, from the moment that it might begin until all was committed, and what it cost."""
 
     records: int
     seconds: float
@@ -53,27 +55,18 @@ def batches(outgoing: Sequence[Outgoing], size: int) -> list[list[Record]]:
     return [lane[at : at + size] for lane in lanes.values() for at in range(0, len(lane), size)]
 
 
-async def catch_up(system: System, log: Log, service: str, topic: str, expected: int) -> Sample:
-    """Start the process on what waits in the log, and measure it until it has committed `expected` records in all."""
-    running = system.serve(service)
-    sample = await measured(system, log, [running], service, topic, expected)
-    running.end()
-    return sample
-
-
 class _Reading(NamedTuple):
-    """How far the processes are, and what they and their database have spent since they began."""
+    """What the processes and their database have spent since they began."""
 
-    handled: int
     at: float
     busy: float
     cpu_seconds: float
     by_backend: dict[int, float]
 
-    def since(self, first: "_Reading") -> Sample:
+    def since(self, first: "_Reading", records: int) -> Sample:
         seconds, own = self.at - first.at, self.cpu_seconds - first.cpu_seconds
         return Sample(
-            self.handled - first.handled,
+            records,
             seconds,
             own,
             sum(spent - first.by_backend.get(pid, 0.0) for pid, spent in self.by_backend.items()),
@@ -81,38 +74,63 @@ class _Reading(NamedTuple):
         )
 
 
-async def measured(
-    system: System, log: Log, running: Sequence[Running], service: str, topic: str, expected: int
+async def catch_up(
+    system: System,
+    log: Log,
+    service: str,
+    topic: str,
+    outgoing: Sequence[Outgoing],
+    *,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
+    processes: int = 1,
+    pinned: bool = True,
 ) -> Sample:
-    """What these processes do together, from the next commit on; waits until `expected` records are committed in all.
+    """Start processes, give them these records all at once, and measure from then on until all are committed.
 
-    Raises `RuntimeError` when they stop before, or had too few to do for a stretch with their hands full.
+    They are stopped while the log is filled and `meanwhile` is done, for less than their session, so that they have
+    their partitions and have done nothing yet when the measuring begins. Raises `RuntimeError` when they do not get
+    through.
     """
+    running = [system.serve(service, pinned=pinned) for _ in range(processes)]
+    for each in running:
+        each.wait_until("/health/ready")
+    await asyncio.sleep(_SETTLE_SECONDS)
     before = await _handled(log, service, topic)
-    full = expected - _UNDER_WAY * len(running)
+    _signal(running, signal.SIGSTOP)
+    await fill(log, outgoing)
+    if meanwhile is not None:
+        await meanwhile()
+    first = await _read(system, running, service)
+    _signal(running, signal.SIGCONT)
+    await _all_handled(log, running, service, topic, before + len(outgoing))
+    last = await _read(system, running, service)
+    for each in running:
+        each.end()
+    return last.since(first, len(outgoing))
+
+
+async def _all_handled(
+    log: Log, running: Sequence[Running], service: str, topic: str, expected: int
+) -> None:
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    first: _Reading | None = None
-    sample: Sample | None = None
     while (handled := await _handled(log, service, topic)) < expected:
-        if first is None and handled > before:
-            first = await _read(system, running, service, handled)
-        elif first is not None and sample is None and handled >= full:
-            sample = (await _read(system, running, service, handled)).since(first)
         for each in running:
             if time.monotonic() > deadline or not each.process.running:
                 raise RuntimeError(
                     f"{service} did not catch up ({handled}): {each.process.said[-2000:]}"
                 )
-        await asyncio.sleep(0.02)
-    if sample is None or not sample.records:
-        raise RuntimeError("too few records to measure anything: give more --seconds")
-    return sample
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _read(system: System, running: Sequence[Running], service: str, handled: int) -> _Reading:
+def _signal(running: Sequence[Running], sent: signal.Signals) -> None:
+    for each in running:
+        os.kill(each.pid, sent)
+
+
+async def _read(system: System, running: Sequence[Running], service: str) -> _Reading:
     spent = sum(cpu_seconds(each.pid) for each in running)
     at, busy = time.perf_counter(), busy_seconds()
-    return _Reading(handled, at, busy, spent, await backends(system.database_url, service))
+    return _Reading(at, busy, spent, await backends(system.database_url, service))
 
 
 async def _handled(log: Log, service: str, topic: str) -> int:

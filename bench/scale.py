@@ -10,13 +10,12 @@ from statistics import median
 import asyncpg
 import sqlalchemy as sa
 
-from bench.catching_up import Sample, catch_up, fill
+from bench.catching_up import Sample
 from bench.events import PER_CUSTOMER, mixed
 from bench.results import Result
 from bench.system import System, open_system
-from bench.trigger import be_fresh, define
+from bench.trigger import decided, define
 from services.trigger import tables
-from shared.contracts.topics import Topic
 from shared.log import Log, Outgoing
 from shared.log.opening import open_log
 
@@ -115,9 +114,7 @@ async def _run(system: System) -> list[Result]:
 
 async def _round(system: System, log: Log, told: int, customers: int, samples: list[Sample]) -> int:
     """Have the process decide about as many new events of stored customers; returns how many there were in all."""
-    await fill(log, _events(told, customers))
-    await be_fresh(system.database_url)
-    samples.append(await catch_up(system, log, "trigger", Topic.EVENTS, told + EVENTS))
+    samples.append(await decided(system, log, _events(told, customers)))
     return told + EVENTS
 
 

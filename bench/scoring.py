@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import sqlalchemy as sa
 
-from bench.catching_up import Rounds, batches, catch_up, fill, same_rows
+from bench.catching_up import Rounds, batches, catch_up, same_rows
 from bench.measuring import measured_core
 from bench.plain_scoring import ROLLUP, row_by_row
 from bench.recording import Recorded, recording, run_bare
@@ -88,9 +88,6 @@ async def _in_batches(database: Database, told: Batches) -> None:
 async def _over_bare(system: System, count: int) -> list[Result]:
     recorder = system.server.create_database(system.database_url)
     bare = system.server.create_database(system.database_url)
-    once = system.serve("scoring")
-    once.wait_until("/health/ready")  # from here on the broker knows the group
-    once.end()
     rounds = Rounds(count)
     told: list[ResponseChanged] = []
     async with open_log(system.broker.url) as log:
@@ -98,13 +95,10 @@ async def _over_bare(system: System, count: int) -> list[Result]:
             said = responses(number * count, count)
             told += said
             outgoing = announced(WORKSPACE, said)
-            await fill(log, outgoing)
             recorded = await _record(recorder, outgoing)
             with measured_core():
                 rounds.bare.append(await run_bare(bare, "scoring", recorded))
-            rounds.process.append(
-                await catch_up(system, log, "scoring", Topic.RESPONSES, (number + 1) * count)
-            )
+            rounds.process.append(await catch_up(system, log, "scoring", Topic.RESPONSES, outgoing))
     async with open_database(system.database_url, "scoring") as database:
         database.gate = None
         await _check(database, told)

@@ -2,21 +2,19 @@
 
 import asyncio
 import itertools
-import os
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from statistics import median
 
-from bench.catching_up import Sample, fill, measured
+from bench.catching_up import Sample
 from bench.events import PER_CUSTOMER, mixed
 from bench.results import Result
-from bench.system import Running, System, open_system
-from bench.trigger import EVENTS_PER_SECOND, be_fresh, define
+from bench.system import System, open_system
+from bench.trigger import EVENTS_PER_SECOND, decided, define
 from services.cli.dev import WORKSPACE
 from shared.contracts.keys import Key
 from shared.contracts.partitioner import partition_of
-from shared.contracts.topics import PARTITIONS, Topic
-from shared.log import Log
+from shared.contracts.topics import PARTITIONS
+from shared.log import Outgoing
 from shared.log.opening import open_log
 
 ROUNDS = 3
@@ -30,7 +28,6 @@ _SPREADS = (
     (4, PARTITIONS),
 )
 """How many processes, and how many partitions have events."""
-_SETTLE_SECONDS = 5.0
 
 
 def run(seconds: float) -> list[Result]:
@@ -46,33 +43,18 @@ async def _run(system: System, events: int) -> list[Result]:
     told = 0
     async with open_log(system.broker.url) as log:
         for processes, partitions in _SPREADS * ROUNDS:
-            running = [system.serve("trigger", pinned=False) for _ in range(processes)]
-            for each in running:
-                each.wait_until("/health/ready")
-            await asyncio.sleep(_SETTLE_SECONDS)
-            # Stopped meanwhile, for less than its session, each has its partitions when the events are there.
-            _signal(running, signal.SIGSTOP)
-            await _fill(log, told, events, partitions)
-            await be_fresh(system.database_url)
-            _signal(running, signal.SIGCONT)
-            told += events
-            sample = await measured(system, log, running, "trigger", Topic.EVENTS, told)
+            outgoing = _events(told, events, partitions)
+            sample = await decided(system, log, outgoing, processes=processes, pinned=False)
             found[processes, partitions].append(sample)
-            for each in running:
-                each.end()
+            told += events
     least = _rate(found[1, PARTITIONS])
     return [_result(*spread, samples, least) for spread, samples in found.items()]
 
 
-def _signal(running: Sequence[Running], sent: signal.Signals) -> None:
-    for each in running:
-        os.kill(each.pid, sent)
-
-
-async def _fill(log: Log, first: int, events: int, partitions: int) -> None:
+def _events(first: int, events: int, partitions: int) -> list[Outgoing]:
     customers = _customers(first, partitions)
     names = [next(customers) for _ in range(events // PER_CUSTOMER)]
-    await fill(log, mixed(first, events, lambda number: names[number - first // PER_CUSTOMER]))
+    return mixed(first, events, lambda number: names[number - first // PER_CUSTOMER])
 
 
 def _customers(first: int, partitions: int) -> Iterator[str]:

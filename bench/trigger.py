@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-from bench.catching_up import Rounds, batches, catch_up, fill, same_rows
+from bench.catching_up import Rounds, Sample, batches, catch_up, same_rows
 from bench.events import BOUGHT, PER_CUSTOMER, mixed
 from bench.measuring import measured_core
 from bench.recording import Recorded, recording, run_bare
@@ -22,7 +23,7 @@ from shared.auth import Access
 from shared.contracts.envelope import decode_transaction_event
 from shared.contracts.topics import Topic
 from shared.db import open_database
-from shared.log import Outgoing
+from shared.log import Log, Outgoing
 from shared.log.opening import open_log
 from shared.tokens import KeyRing
 
@@ -75,16 +76,33 @@ async def _run(system: System, events: int) -> list[Result]:
     async with open_log(system.broker.url) as log:
         for number in range(ROUNDS):
             outgoing = mixed(number * events, events, "customer-{}".format)
-            await fill(log, outgoing)
             recorded = await _record(system, recorder, outgoing)
             with measured_core():
                 rounds.bare.append(await run_bare(bare, "trigger", recorded))
-            await be_fresh(system.database_url)
-            rounds.process.append(
-                await catch_up(system, log, "trigger", Topic.EVENTS, (number + 1) * events)
-            )
+            rounds.process.append(await decided(system, log, outgoing))
     rows = await same_rows(_COUNTS, system.database_url, bare)
     return rounds.results("trigger", "events to decisions, log in front", "events/s", GOAL, rows)
+
+
+async def decided(
+    system: System,
+    log: Log,
+    outgoing: Sequence[Outgoing],
+    *,
+    processes: int = 1,
+    pinned: bool = True,
+) -> Sample:
+    """Have processes of trigger decide about these events."""
+    return await catch_up(
+        system,
+        log,
+        "trigger",
+        Topic.EVENTS,
+        outgoing,
+        meanwhile=partial(_be_fresh, system.database_url),
+        processes=processes,
+        pinned=pinned,
+    )
 
 
 def define(system: System) -> None:
@@ -108,7 +126,7 @@ async def _record(system: System, url: str, outgoing: Sequence[Outgoing]) -> Rec
     environment = system.environment
     access = Access.load(Path(environment["AFTERWORD_ACCESS_FILE"]))
     maker = Maker(KeyRing.parse(environment["AFTERWORD_TOKEN_KEYS"]), "http://127.0.0.1:8000")
-    await be_fresh(url)
+    await _be_fresh(url)
     async with open_database(url, "trigger") as database:
         database.gate = None
         handlers = Handlers(database, access, maker, Rulebooks())
@@ -118,7 +136,7 @@ async def _record(system: System, url: str, outgoing: Sequence[Outgoing]) -> Rec
     return transactions
 
 
-async def be_fresh(url: str) -> None:
+async def _be_fresh(url: str) -> None:
     """Say that the customers have just been read, as the process does for itself; else decisions wait for it."""
     connection = await asyncpg.connect(url)
     try:
