@@ -26,6 +26,10 @@ decode_response = partial(decode_lean, ResponseChanged)
 _REMEMBERED = 10_000
 """How many names of dimensions are kept in mind; whoever may post responses may make up any."""
 
+_COUNTING_AT_ONCE = 2
+"""How many batches may be where they add to the cells: nearly all meet in some, and the database takes longer for each
+that waits there. One waits, so that it goes on in the moment in which the other is committed."""
+
 
 @dataclass(frozen=True)
 class Counting:
@@ -34,8 +38,7 @@ class Counting:
     database: Database
     rollup: tuple[str, ...]
     _remembered: set[tuple[str, str]] = field(default_factory=set)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Batches count in the same cells, and the database takes longer for those that wait there for each other."""
+    _turns: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _COUNTING_AT_ONCE))
 
     async def handle(self, batch: Sequence[Received[Any]]) -> None:
         """Apply a batch in one transaction; older revisions and replays change nothing. Raises `NotCountable` for
@@ -52,7 +55,7 @@ class Counting:
             await rollups.remember_names(tx, names - self._remembered)
             await advance(tx, positions, batch)
             changed = cells.rows_of(rules.changes(old, new, held))
-            await until_committed.enter_async_context(self._turn)
+            await until_committed.enter_async_context(self._turns)
             await cells.add(tx, changed)
             crash.point(crash.Point.WORKER_BEFORE_COMMIT)
         self._remember(names)
