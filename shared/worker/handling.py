@@ -34,8 +34,11 @@ from shared.worker.subscription import Bury, Subscription
 _TRIES_ALONE = 3
 
 
-class Read(msgspec.Struct, frozen=True, gc=False):
-    """A record and what was read of it: None for a type that this version does not know, or why it cannot be read."""
+class Read(msgspec.Struct, frozen=True):
+    """A record and what was read of it: None for a type that this version does not know, or why it cannot be read.
+
+    The garbage collector sees it, for the error leads back to it by the frames that it was raised in.
+    """
 
     record: Record
     received: Received[Any] | None
